@@ -1,0 +1,68 @@
+"""The config of `rnncli train-classifier`."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from rnncli.config.base import StrictModel
+from rnncli.config.text import VocabularyConfig
+
+DataFormat = Literal["auto", "tsv", "csv", "jsonl", "fasttext"]
+
+
+class DataConfig(VocabularyConfig):
+    """Labelled text: where it lies, how it is read, what a token is."""
+
+    train: Path = Field(title="Labelled file to learn from")
+    valid: Path | None = Field(None, title="Labelled file for early stopping; null holds out valid_fraction of train")
+    test: Path | None = Field(None, title="Labelled file measured once, after training")
+    valid_fraction: float = Field(0.1, gt=0, lt=1, title="Share of train held out when valid is null")
+    format: DataFormat = Field("auto", title="auto: by file name and first line; tsv, csv, jsonl, or fastText __label__ lines")
+    text_column: str = Field("text", title="Column or key of the text")
+    label_column: str = Field("label", title="Column or key of the label")
+    max_length: PositiveInt | None = Field(None, title="Keep the first so many tokens of a text; null keeps all")
+
+
+class EmbeddingLayerConfig(StrictModel):
+    """The look-up table from token to vector."""
+
+    dim: PositiveInt = Field(100, title="Length of a token's vector, D; ignored when path is set")
+    path: Path | None = Field(None, title="Run folder or model file of train-embeddings to start from")
+    trainable: bool = Field(True, title="Fine-tune the vectors; false keeps them as they are")
+
+
+class ModelConfig(StrictModel):
+    """The recurrence h_t = g(W_xh x_t + W_hh h_{t-1} + b_h) and what is read off h_L."""
+
+    cell: Literal["rnn", "relu"] = Field("rnn", title="rnn: g = tanh; relu: g = max(0, .)")
+    hidden_size: PositiveInt = Field(128, title="Length of the hidden state, H")
+    head: Literal["auto", "binary", "multiclass"] = Field("auto", title="auto: binary for two labels, else multiclass")
+    init: Literal["orthogonal", "identity", "xavier", "uniform"] = Field(
+        "orthogonal", title="Start of W_hh: orthogonal, identity (IRNN), Glorot uniform, or U(-1/sqrt(H), 1/sqrt(H))"
+    )
+    dropout: float = Field(0.0, ge=0, lt=1, title="Share of embedding and of final-state units zeroed in training")
+
+
+class TrainingConfig(StrictModel):
+    """How the weights are learned: full BPTT, one update per batch."""
+
+    epochs: PositiveInt = Field(10, title="Passes over the training data at most")
+    batch_size: PositiveInt = Field(32, title="Sequences per update, B")
+    optimizer: Literal["adam", "sgd"] = Field("adam", title="Update rule")
+    lr: PositiveFloat = Field(1e-3, title="Learning rate")
+    momentum: float = Field(0.0, ge=0, lt=1, title="Momentum of sgd")
+    weight_decay: NonNegativeFloat = Field(0.0, title="L2 penalty added to the gradient of the dense weights")
+    clip_norm: NonNegativeFloat = Field(5.0, title="Largest global gradient norm, 0 for no clipping")
+    patience: NonNegativeInt = Field(3, title="Epochs without a better validation score before stopping, 0 never stops")
+
+
+class ClassifierConfig(StrictModel):
+    """The root of a train-classifier recipe."""
+
+    data: DataConfig = Field(title="Labelled text")
+    embeddings: EmbeddingLayerConfig = Field(EmbeddingLayerConfig(), title="The embedding layer")
+    model: ModelConfig = Field(ModelConfig(), title="The network")
+    training: TrainingConfig = Field(TrainingConfig(), title="The learning rule")
+    seed: NonNegativeInt = Field(1, title="Names every random draw of the run")
+    threads: NonNegativeInt = Field(0, title="Threads, 0 for all cores; does not change the result")

@@ -1,0 +1,1 @@
+"""Jitted kernels: arrays in, arrays out; no files, no printing, no configuration."""

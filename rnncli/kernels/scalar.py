@@ -1,0 +1,80 @@
+"""Scalar functions that inline into vector loops: tanh, sigmoid and their derivatives, the counter hash.
+
+In float32 tanh is a rational approximation fitted for this project (relative error 2e-8 in exact arithmetic,
+4e-7 as computed); it vectorises, math.tanh does not. In float64 it is math.tanh: gradient checks and
+inspection need every digit.
+"""
+
+import math
+
+import numpy as np
+
+from rnncli import rng
+from rnncli.kernels._jit import by_precision, inline_kernel
+
+# tanh(x) = x P(x^2) / Q(x^2) on |x| <= 9, minimax in relative error (iteratively re-weighted least squares).
+TANH_BOUND = np.float32(9.0)
+P0, P1, P2, P3, P4 = (
+    np.float32(c)
+    for c in (0.9999999794850213, 0.13381013487700744, 0.003495573665475705, 2.0608846264534906e-05, 1.3354343491843124e-08)
+)
+Q1, Q2, Q3, Q4 = (
+    np.float32(c) for c in (0.46714329089763834, 0.025876927219129934, 0.0003285611212111571, 7.776425961916263e-07)
+)
+ONE = np.float32(1.0)
+HALF = np.float32(0.5)
+
+
+def _tanh_single(x):  # type: ignore[no-untyped-def]
+    x = min(max(x, -TANH_BOUND), TANH_BOUND)
+    s = x * x
+    p = (((P4 * s + P3) * s + P2) * s + P1) * s + P0
+    q = (((Q4 * s + Q3) * s + Q2) * s + Q1) * s + ONE
+    return min(max(x * p / q, -ONE), ONE)
+
+
+def _tanh_double(x):  # type: ignore[no-untyped-def]
+    return math.tanh(x)
+
+
+tanh = by_precision(_tanh_single, _tanh_double)
+
+
+def _sigmoid_single(x):  # type: ignore[no-untyped-def]
+    return HALF + HALF * tanh(HALF * x)
+
+
+def _sigmoid_double(x):  # type: ignore[no-untyped-def]
+    z = math.exp(-abs(x))
+    return 1.0 / (1.0 + z) if x >= 0.0 else z / (1.0 + z)
+
+
+sigmoid = by_precision(_sigmoid_single, _sigmoid_double)
+
+
+@inline_kernel
+def softplus(x):  # type: ignore[no-untyped-def]
+    """log(1 + e^x) without overflow; -log sigmoid(x) = softplus(-x)."""
+    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
+
+
+@inline_kernel
+def sech2(a):  # type: ignore[no-untyped-def]
+    """tanh'(a) = 4 e^(-2|a|) / (1 + e^(-2|a|))^2, exact where 1 - tanh(a)^2 has cancelled to zero."""
+    z = math.exp(-2.0 * abs(a))
+    return 4.0 * z / ((1.0 + z) * (1.0 + z))
+
+
+_mix64 = inline_kernel(rng.mix64)
+
+
+@inline_kernel
+def counter_hash(key, position):  # type: ignore[no-untyped-def]
+    """The draw (uint64) at `position` of the sequence `key`: rng.counter_uint64, compiled."""
+    return _mix64(key + (np.uint64(position) + np.uint64(1)) * rng.GOLDEN)
+
+
+@inline_kernel
+def uniform_of(draw):  # type: ignore[no-untyped-def]
+    """A uint64 draw as a number in [0, 1) with 53 bits."""
+    return np.float64(draw >> np.uint64(11)) * 1.1102230246251565e-16
