@@ -62,3 +62,9 @@ class InterruptedRunError(RnncliError):
     def __init__(self, message: str, exit_code: ExitCode = ExitCode.INTERRUPTED) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM arrived; raised by the command line's handler so that whoever catches Ctrl-C cleans up for both."""
+
+    exit_code = ExitCode.TERMINATED

@@ -28,6 +28,7 @@ class EmbeddingsResult(Result):
     train_seconds: float
     words_per_second: float  # corpus tokens (before sub-sampling) per second of training
     vectors_sha256: str
+    model_sha256: str
 
 
 @dataclass(frozen=True)

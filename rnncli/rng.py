@@ -8,6 +8,7 @@ generators", figure 14), applied to a keyed counter.
 """
 
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,14 +33,14 @@ class Stream(IntEnum):
     CHECK = 9
 
 
-def mix64(z):  # type: ignore[no-untyped-def]  # also compiled by numba, see kernels/scalar.py
+def mix64(z: Any) -> Any:  # also compiled by numba, see kernels/scalar.py
     """Scramble a uint64 (scalar or array): the splitmix64 finaliser, a bijection with full avalanche."""
     z = (z ^ (z >> SHIFT_30)) * MIX_1
     z = (z ^ (z >> SHIFT_27)) * MIX_2
     return z ^ (z >> SHIFT_31)
 
 
-def counter_uint64(key, position):  # type: ignore[no-untyped-def]  # also compiled by numba
+def counter_uint64(key: Any, position: Any) -> Any:
     """The draw at `position` (uint64, scalar or array) of the sequence named by `key`."""
     return mix64(key + (position + np.uint64(1)) * GOLDEN)
 

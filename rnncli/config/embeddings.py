@@ -28,7 +28,8 @@ class EmbeddingsConfig(StrictModel):
     epochs: PositiveInt = Field(5, title="Passes over the corpus")
     lr: PositiveFloat = Field(0.025, title="Initial learning rate, falls linearly to 1/10000 of it")
     mode: Literal["deterministic", "hogwild"] = Field(
-        "deterministic", title="deterministic: the same bytes at any thread count; hogwild: lock-free, faster, not repeatable"
+        "deterministic",
+        title="deterministic: the same bytes at any thread count; hogwild: lock-free, faster, not repeatable",
     )
     seed: NonNegativeInt = Field(1, title="Names every random draw of the run")
     threads: NonNegativeInt = Field(0, title="Threads, 0 for all cores; does not change the result")

@@ -12,7 +12,9 @@ class InspectConfig(StrictModel):
 
     sequences: PositiveInt = Field(16, title="Probe sequences drawn from the file")
     max_length: PositiveInt = Field(256, title="Longest probe sequence in tokens; longer ones keep their last tokens")
-    need: PositiveInt | None = Field(None, title="The lag the task needs; null takes the 90th percentile of the lengths")
+    need: PositiveInt | None = Field(
+        None, title="The lag the task needs; null takes the 90th percentile of the lengths"
+    )
     seed: NonNegativeInt = Field(1, title="Names the draw of the probe sequences")
     text_column: str = Field("text", title="Column or key of the text")
     label_column: str = Field("label", title="Column or key of the label")

@@ -18,7 +18,9 @@ class DataConfig(VocabularyConfig):
     valid: Path | None = Field(None, title="Labelled file for early stopping; null holds out valid_fraction of train")
     test: Path | None = Field(None, title="Labelled file measured once, after training")
     valid_fraction: float = Field(0.1, gt=0, lt=1, title="Share of train held out when valid is null")
-    format: DataFormat = Field("auto", title="auto: by file name and first line; tsv, csv, jsonl, or fastText __label__ lines")
+    format: DataFormat = Field(
+        "auto", title="auto: by file name and first line; tsv, csv, jsonl, or fastText __label__ lines"
+    )
     text_column: str = Field("text", title="Column or key of the text")
     label_column: str = Field("label", title="Column or key of the label")
     max_length: PositiveInt | None = Field(None, title="Keep the first so many tokens of a text; null keeps all")
@@ -30,6 +32,7 @@ class EmbeddingLayerConfig(StrictModel):
     dim: PositiveInt = Field(100, title="Length of a token's vector, D; ignored when path is set")
     path: Path | None = Field(None, title="Run folder or model file of train-embeddings to start from")
     trainable: bool = Field(True, title="Fine-tune the vectors; false keeps them as they are")
+    keep_all: bool = Field(True, title="Also keep pretrained words that the training text lacks, for texts to come")
 
 
 class ModelConfig(StrictModel):

@@ -95,8 +95,8 @@ def by_precision(single: Callable[..., Any], double: Callable[..., Any]) -> Any:
     def choose(x: Any) -> Any:
         return single(x) if getattr(x, "dtype", None) == "float32" else double(x)
 
-    @overload(choose, strict=False, jit_options={"forceinline": True, "fastmath": ORDERED})  # type: ignore[untyped-decorator]
-    def _choose(x):  # type: ignore[no-untyped-def]
+    @overload(choose, strict=False, jit_options={"forceinline": True, "fastmath": ORDERED})
+    def _choose(x):
         return (lambda x: single_jit(x)) if x == numba.float32 else (lambda x: double_jit(x))
 
     return choose

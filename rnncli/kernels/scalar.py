@@ -1,8 +1,8 @@
-"""Scalar functions that inline into vector loops: tanh, sigmoid and their derivatives, the counter hash.
+"""Scalar functions that inline into vector loops: tanh, sigmoid, exp, derivatives, the counter hash.
 
 In float32 tanh is a rational approximation fitted for this project (relative error 2e-8 in exact arithmetic,
-4e-7 as computed); it vectorises, math.tanh does not. In float64 it is math.tanh: gradient checks and
-inspection need every digit.
+4e-7 as computed) and exp a polynomial: they vectorise, math.tanh and math.exp do not. In float64 they are the
+library's: gradient checks and inspection need every digit.
 """
 
 import math
@@ -16,16 +16,23 @@ from rnncli.kernels._jit import by_precision, inline_kernel
 TANH_BOUND = np.float32(9.0)
 P0, P1, P2, P3, P4 = (
     np.float32(c)
-    for c in (0.9999999794850213, 0.13381013487700744, 0.003495573665475705, 2.0608846264534906e-05, 1.3354343491843124e-08)
+    for c in (
+        0.9999999794850213,
+        0.13381013487700744,
+        0.003495573665475705,
+        2.0608846264534906e-05,
+        1.3354343491843124e-08,
+    )
 )
 Q1, Q2, Q3, Q4 = (
     np.float32(c) for c in (0.46714329089763834, 0.025876927219129934, 0.0003285611212111571, 7.776425961916263e-07)
 )
 ONE = np.float32(1.0)
 HALF = np.float32(0.5)
+FOUR = np.float32(4.0)
 
 
-def _tanh_single(x):  # type: ignore[no-untyped-def]
+def _tanh_single(x):
     x = min(max(x, -TANH_BOUND), TANH_BOUND)
     s = x * x
     p = (((P4 * s + P3) * s + P2) * s + P1) * s + P0
@@ -33,18 +40,18 @@ def _tanh_single(x):  # type: ignore[no-untyped-def]
     return min(max(x * p / q, -ONE), ONE)
 
 
-def _tanh_double(x):  # type: ignore[no-untyped-def]
+def _tanh_double(x):
     return math.tanh(x)
 
 
 tanh = by_precision(_tanh_single, _tanh_double)
 
 
-def _sigmoid_single(x):  # type: ignore[no-untyped-def]
+def _sigmoid_single(x):
     return HALF + HALF * tanh(HALF * x)
 
 
-def _sigmoid_double(x):  # type: ignore[no-untyped-def]
+def _sigmoid_double(x):
     z = math.exp(-abs(x))
     return 1.0 / (1.0 + z) if x >= 0.0 else z / (1.0 + z)
 
@@ -52,29 +59,59 @@ def _sigmoid_double(x):  # type: ignore[no-untyped-def]
 sigmoid = by_precision(_sigmoid_single, _sigmoid_double)
 
 
-@inline_kernel
-def softplus(x):  # type: ignore[no-untyped-def]
-    """log(1 + e^x) without overflow; -log sigmoid(x) = softplus(-x)."""
-    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
+# e^x = 2^n e^r, |r| <= ln(2)/2, e^r by its Taylor polynomial of degree 7 (next term below 6e-9).
+LOG2E = np.float32(1.4426950408889634)
+LN2_HIGH, LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
+EXP_LOWEST, EXP_HIGHEST = np.float32(-87.0), np.float32(88.0)
+E2, E3, E4, E5, E6, E7 = (np.float32(1.0 / math.factorial(i)) for i in range(2, 8))
 
 
-@inline_kernel
-def sech2(a):  # type: ignore[no-untyped-def]
-    """tanh'(a) = 4 e^(-2|a|) / (1 + e^(-2|a|))^2, exact where 1 - tanh(a)^2 has cancelled to zero."""
+def _exp_single(x):
+    x = min(max(x, EXP_LOWEST), EXP_HIGHEST)
+    n = np.floor(x * LOG2E + HALF)
+    r = x - n * LN2_HIGH - n * LN2_LOW
+    p = ((((((E7 * r + E6) * r + E5) * r + E4) * r + E3) * r + E2) * r + ONE) * r + ONE
+    scale = np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
+    return p * scale
+
+
+def _exp_double(x):
+    return math.exp(x)
+
+
+exp = by_precision(_exp_single, _exp_double)
+
+
+def _sech2_single(a):
+    z = exp(-(abs(a) + abs(a)))
+    return FOUR * z / ((ONE + z) * (ONE + z))
+
+
+def _sech2_double(a):
     z = math.exp(-2.0 * abs(a))
     return 4.0 * z / ((1.0 + z) * (1.0 + z))
+
+
+# tanh'(a) = 4 e^(-2|a|) / (1 + e^(-2|a|))^2, exact where 1 - tanh(a)^2 has cancelled to zero (float32: |a| > 9).
+sech2 = by_precision(_sech2_single, _sech2_double)
+
+
+@inline_kernel
+def softplus(x):
+    """log(1 + e^x) without overflow, in float64; -log sigmoid(x) = softplus(-x)."""
+    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
 
 
 _mix64 = inline_kernel(rng.mix64)
 
 
 @inline_kernel
-def counter_hash(key, position):  # type: ignore[no-untyped-def]
+def counter_hash(key, position):
     """The draw (uint64) at `position` of the sequence `key`: rng.counter_uint64, compiled."""
     return _mix64(key + (np.uint64(position) + np.uint64(1)) * rng.GOLDEN)
 
 
 @inline_kernel
-def uniform_of(draw):  # type: ignore[no-untyped-def]
+def uniform_of(draw):
     """A uint64 draw as a number in [0, 1) with 53 bits."""
     return np.float64(draw >> np.uint64(11)) * 1.1102230246251565e-16

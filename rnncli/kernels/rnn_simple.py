@@ -1,0 +1,163 @@
+"""The plain recurrence (Elman 1990) and its back-propagation through time, tanh or ReLU.
+
+Dimension key: N packed tokens, B rows, S shards, I input, H hidden, P all dense parameters.
+
+    a_t = W_xh x_t + b_h + W_hh h_{t-1},   h_t = g(a_t),   h_0 = 0
+    da_t = dh_t g'(a_t),   dh_{t-1} += W_hh^T da_t                   (Werbos 1990, "Backpropagation through time")
+    dW_xh = sum_t da_t x_t^T,   dW_hh = sum_t da_t h_{t-1}^T,   db_h = sum_t da_t
+
+Batches are packed (kernels/sequence.py): the rows of a shard are sorted by length, longest first, and lie time-major
+without padding, so the rows still running at step t are the first `active(t)` of the shard.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from rnncli.kernels import scalar
+from rnncli.kernels._jit import kernel, parallel_kernel, prange
+from rnncli.kernels.matmul import add_product
+
+_tanh, _sech2 = scalar.tanh, scalar.sech2
+
+
+class SimpleParams(NamedTuple):
+    """Views of one layer's parameters (or their gradients) in the flat vector."""
+
+    w_ih_HI: np.ndarray  # W_xh (H, I)
+    w_hh_HH: np.ndarray  # W_hh (H, H)
+    b_H: np.ndarray  # b_h (H,)
+
+
+class SimpleCache(NamedTuple):
+    """What the forward pass keeps for BPTT and for inspection, one row a token."""
+
+    a_NH: np.ndarray  # pre-activations
+    h_NH: np.ndarray  # states
+    h_before_NH: np.ndarray  # h_{t-1} of the same row, zero at t = 1
+
+
+@kernel
+def simple_views(flat_P, offset, i_size, h_size):
+    """SimpleParams over flat_P[offset:], laid out W_xh, W_hh, b_h."""
+    hh = offset + h_size * i_size
+    b = hh + h_size * h_size
+    return SimpleParams(
+        flat_P[offset:hh].reshape((h_size, i_size)), flat_P[hh:b].reshape((h_size, h_size)), flat_P[b : b + h_size]
+    )
+
+
+@kernel
+def _activate(h_NH, a_NH, relu):
+    h, a = h_NH.reshape(h_NH.size), a_NH.reshape(a_NH.size)
+    if relu:
+        for i in range(a.size):
+            h[i] = max(a[i], a.dtype.type(0))
+    else:
+        for i in range(a.size):
+            h[i] = _tanh(a[i])
+
+
+@kernel
+def _times_derivative(dh_NH, a_NH, relu):
+    """dh <- dh g'(a); the subgradient of ReLU at 0 is 0."""
+    d, a = dh_NH.reshape(dh_NH.size), a_NH.reshape(a_NH.size)
+    if relu:
+        for i in range(a.size):
+            d[i] = d[i] if a[i] > 0 else d.dtype.type(0)
+    else:
+        for i in range(a.size):
+            d[i] = d[i] * _sech2(a[i])
+
+
+@kernel
+def _shard_forward(a_NH, h_NH, h_before_NH, x_NI, w_ih_IH, w_hh_t_HH, b_H, lengths_B, relu):
+    """One shard of simple_forward; w_ih_IH and w_hh_t_HH are the transposed weights."""
+    for n in range(x_NI.shape[0]):
+        a_NH[n] = b_H
+    add_product(a_NH, x_NI, w_ih_IH)
+    active = lengths_B.size
+    before, start, t = 0, 0, 0
+    while True:
+        while active > 0 and lengths_B[active - 1] <= t:
+            active -= 1
+        if active == 0:
+            break
+        end = start + active
+        if t == 0:
+            h_before_NH[start:end] = 0
+        else:
+            h_before_NH[start:end] = h_NH[before : before + active]
+            add_product(a_NH[start:end], h_before_NH[start:end], w_hh_t_HH)
+        _activate(h_NH[start:end], a_NH[start:end], relu)
+        before, start, t = start, end, t + 1
+
+
+@parallel_kernel
+def simple_forward(cache, x_NI, flat_P, offset, lengths_B, rows_S, tokens_S, relu):
+    """Run the recurrence over a packed batch.
+
+    Shapes   cache SimpleCache of (N, H) out; x_NI (N, I); flat_P (P,) with the layer at `offset`; lengths_B (B,) int64,
+             descending inside each shard; rows_S, tokens_S (S + 1,) int64 bounds of the shards.
+    Writes   every element of cache.   Errors: none (checked by rnn.network).
+    """
+    h_size = cache.h_NH.shape[1]
+    params = simple_views(flat_P, offset, x_NI.shape[1], h_size)
+    w_ih_IH = np.ascontiguousarray(params.w_ih_HI.T)
+    w_hh_t_HH = np.ascontiguousarray(params.w_hh_HH.T)
+    b_H = params.b_H
+    a_NH, h_NH, h_before_NH = cache.a_NH, cache.h_NH, cache.h_before_NH  # a prange body cannot see into tuples
+    for s in prange(rows_S.size - 1):
+        n0, n1 = tokens_S[s], tokens_S[s + 1]
+        lengths = lengths_B[rows_S[s] : rows_S[s + 1]]
+        _shard_forward(
+            a_NH[n0:n1], h_NH[n0:n1], h_before_NH[n0:n1], x_NI[n0:n1], w_ih_IH, w_hh_t_HH, b_H, lengths, relu
+        )
+
+
+@kernel
+def _shard_backward(dx_NI, dflat_P, dh_NH, a_NH, h_before_NH, x_NI, flat_P, offset, lengths_B, relu):
+    """One shard of simple_backward; dh_NH ends as da_NH."""
+    params = simple_views(flat_P, offset, x_NI.shape[1], dh_NH.shape[1])
+    grads = simple_views(dflat_P, offset, x_NI.shape[1], dh_NH.shape[1])
+    n_tokens = x_NI.shape[0]
+    steps = lengths_B[0] if lengths_B.size > 0 else 0
+    active, end = 0, n_tokens
+    for t in range(steps - 1, -1, -1):
+        while active < lengths_B.size and lengths_B[active] > t:
+            active += 1
+        start = end - active
+        da_NH = dh_NH[start:end]
+        _times_derivative(da_NH, a_NH[start:end], relu)
+        if t > 0:  # rows running at t - 1 are at least `active`, and the first ones are the same rows
+            longer = active
+            while longer < lengths_B.size and lengths_B[longer] > t - 1:
+                longer += 1
+            before = start - longer
+            add_product(dh_NH[before : before + active], da_NH, params.w_hh_HH)
+        end = start
+    for n in range(n_tokens):
+        for j in range(dh_NH.shape[1]):
+            grads.b_H[j] += dh_NH[n, j]
+    add_product(grads.w_hh_HH, dh_NH.T, h_before_NH)
+    add_product(grads.w_ih_HI, dh_NH.T, x_NI)
+    dx_NI[:] = 0
+    add_product(dx_NI, dh_NH, params.w_ih_HI)
+
+
+@parallel_kernel
+def simple_backward(dx_NI, dflat_SP, dh_NH, cache, x_NI, flat_P, offset, lengths_B, rows_S, tokens_S, relu):
+    """Back-propagate through every time step of a packed batch.
+
+    Shapes   dx_NI (N, I) out; dflat_SP (S, P) gradients per shard, accumulated; dh_NH (N, H) in: dL/dh_t from above,
+             overwritten by dL/da_t; the rest as simple_forward left it.
+    Inverts  simple_forward, last step to first.
+    """
+    a_NH, h_before_NH = cache.a_NH, cache.h_before_NH
+    for s in prange(rows_S.size - 1):
+        n0, n1 = tokens_S[s], tokens_S[s + 1]
+        lengths = lengths_B[rows_S[s] : rows_S[s + 1]]
+        _shard_backward(
+            dx_NI[n0:n1], dflat_SP[s], dh_NH[n0:n1], a_NH[n0:n1], h_before_NH[n0:n1],
+            x_NI[n0:n1], flat_P, offset, lengths, relu,
+        )  # fmt: skip

@@ -1,0 +1,101 @@
+"""Packed batches: embedding look-up and its gradient, dropout, the last valid step.
+
+Dimension key: N packed tokens, B rows, S shards, E embedding, H hidden, U distinct tokens of a batch, V vocabulary.
+
+A packed batch holds real tokens only. Its rows are cut into shards of a fixed row count; a shard's tokens lie
+time-major: step 1 of all its rows, step 2 of the rows still running, and so on.
+"""
+
+from rnncli.kernels import scalar
+from rnncli.kernels._jit import kernel, parallel_kernel, prange
+
+_counter_hash = scalar.counter_hash
+
+
+@kernel
+def pack(ids_N, position_N, last_B, ids, starts_B, lengths_B, rows_S, tokens_S):
+    """Lay the rows of a batch out time-major, shard by shard.
+
+    Shapes   ids_N (N,) int32 out; position_N (N,) int64 out: where each packed token lies in `ids`; last_B (B,) int64
+             out: packed index of each row's last token, -1 for a row without tokens; ids (corpus,) int32; starts_B,
+             lengths_B (B,) int64, lengths descending inside a shard; rows_S, tokens_S (S + 1,) shard bounds.
+    """
+    for s in range(rows_S.size - 1):
+        b0, active = rows_S[s], rows_S[s + 1] - rows_S[s]
+        n, t = tokens_S[s], 0
+        while True:
+            while active > 0 and lengths_B[b0 + active - 1] <= t:
+                last_B[b0 + active - 1] = -1 if t == 0 else last_B[b0 + active - 1]
+                active -= 1
+            if active == 0:
+                break
+            for b in range(b0, b0 + active):
+                position_N[n] = starts_B[b] + t
+                ids_N[n] = ids[position_N[n]]
+                last_B[b] = n
+                n += 1
+            t += 1
+
+
+@kernel
+def _drop_row(x_E, threshold, scale, key, row):
+    """Zero the units whose draw falls below `threshold` (a share of 2^64) and scale the others (inverted dropout)."""
+    first = row * x_E.size
+    for j in range(x_E.size):
+        kept = _counter_hash(key, first + j) >= threshold
+        x_E[j] = x_E[j] * scale if kept else x_E.dtype.type(0)
+
+
+@parallel_kernel
+def dropout(x_NE, threshold, scale, key, shards):
+    """Inverted dropout (Srivastava et al. 2014) in place; the same call on the gradient is its own backward pass.
+
+    Shapes   x_NE (N, E) in and out; threshold, key uint64; scale 1 / (1 - rate) in x's dtype.
+    The mask is a function of (key, row, unit) alone.
+    """
+    n = x_NE.shape[0]
+    for s in prange(shards):
+        for row in range(n * s // shards, n * (s + 1) // shards):
+            _drop_row(x_NE[row], threshold, scale, key, row)
+
+
+@parallel_kernel
+def gather(x_NE, embedding_VE, ids_N, shards):
+    """x_NE[n] = embedding_VE[ids_N[n]]."""
+    n = ids_N.size
+    for s in prange(shards):
+        for row in range(n * s // shards, n * (s + 1) // shards):
+            x_NE[row] = embedding_VE[ids_N[row]]
+
+
+@parallel_kernel
+def scatter_add(demb_UE, dx_NE, order_N, starts_U):
+    """Gradient of gather for the distinct tokens of a batch, each summed in packed order.
+
+    Shapes   demb_UE (U, E) out; dx_NE (N, E); order_N (N,) int64: packed tokens sorted by
+             id, stable; starts_U (U + 1,).
+    """
+    for u in prange(starts_U.size - 1):
+        demb_UE[u] = dx_NE[order_N[starts_U[u]]]
+        for i in range(starts_U[u] + 1, starts_U[u + 1]):
+            for j in range(demb_UE.shape[1]):
+                demb_UE[u, j] += dx_NE[order_N[i], j]
+
+
+@kernel
+def take_last(last_BH, h_NH, last_B):
+    """h_L of every row; zero (h_0) for a row without tokens."""
+    for b in range(last_B.size):
+        if last_B[b] >= 0:
+            last_BH[b] = h_NH[last_B[b]]
+        else:
+            last_BH[b] = 0
+
+
+@kernel
+def put_last(dh_NH, dlast_BH, last_B):
+    """Gradient of take_last: dh_NH is zeroed, then holds dL/dh_L at each row's last token."""
+    dh_NH[:] = 0
+    for b in range(last_B.size):
+        if last_B[b] >= 0:
+            dh_NH[last_B[b]] = dlast_BH[b]

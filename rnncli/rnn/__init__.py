@@ -1,0 +1,1 @@
+"""Recurrent networks: packed batches in, losses, gradients and predictions out."""

@@ -1,0 +1,1 @@
+"""Slow twins of the kernels in plain NumPy, written from the equations; nothing here imports rnncli.kernels."""
