@@ -31,6 +31,7 @@ class Stream(IntEnum):
     SPLIT = 7
     PROBE = 8
     CHECK = 9
+    SAMPLE_DATA = 10
 
 
 def mix64(z: Any) -> Any:  # also compiled by numba, see kernels/scalar.py

@@ -90,15 +90,15 @@ class RunDirectory:
         """Write, sync and remove a byte, so that a full or read-only disk is met before hours of training."""
         probe = self.path / f".probe.{os.getpid()}{TEMPORARY_SUFFIX}"
         try:
-            with probe.open("wb") as file:
-                file.write(b"\n")
-                os.fsync(file.fileno())
+            try:
+                with probe.open("wb") as file:
+                    file.write(b"\n")
+                    os.fsync(file.fileno())
+            finally:
+                probe.unlink(missing_ok=True)
         except OSError as error:
             self._remove_made()
             raise UsageError(f"{self.path}: cannot be written to: {error.strerror or error}") from None
-        finally:
-            with suppress(OSError):
-                probe.unlink(missing_ok=True)
 
     def write_bytes(self, name: str, data: bytes) -> Path:
         """Write a file of the run in one step; returns its path."""

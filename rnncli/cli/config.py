@@ -81,11 +81,14 @@ def show(config: ConfigOpt = None, set_: SetOpt = None, for_: ForOpt = None, jso
       rnncli config show -c sentiment.yaml
       rnncli config show -c sentiment.yaml --set training.lr=1e-2 --json
     """
-    from rnncli.config.load import load_config
+    from rnncli.config.load import load_config, read_config_file
     from rnncli.config.yaml12 import dotted, dump_value
 
-    command = for_ or _command_of(config)
-    loaded = load_config(_schemas()[command], config, set_ or ())
+    content = None if config is None else read_config_file(config)
+    if content is None and for_ is None:
+        raise UsageError("give a config (-c FILE) or name the command (--for train-classifier)")
+    command = for_ or _command_of(str(config), set(content[0] if content else ()))
+    loaded = load_config(_schemas()[command], config, set_ or (), content=content)
     values = _flat(loaded.config.model_dump(mode="json"))
     if json:
         keys = {dotted(k): {"value": v, "origin": loaded.origin[dotted(k)]} for k, v in values.items()}
@@ -113,7 +116,7 @@ def validate(
       rnncli config validate configs/*.yaml
       rnncli config validate -c sentiment.yaml --for train-classifier
     """
-    from rnncli.config.load import load_config
+    from rnncli.config.load import load_config, read_config_file
 
     paths = [*(config or ()), *(files or ())]
     if not paths:
@@ -122,8 +125,9 @@ def validate(
     for path in paths:
         command, problem = None, None
         try:
-            command = for_ or _command_of(path)
-            load_config(_schemas()[command], path, environ={})
+            content = read_config_file(path)
+            command = for_ or _command_of(str(path), set(content[0]))
+            load_config(_schemas()[command], path, environ={}, content=content)
         except RnncliError as error:
             problem = str(error)
             typer.echo(f"rnncli: error: {problem}", err=True)
@@ -166,15 +170,8 @@ def _schemas() -> "dict[ConfigCommand, type[StrictModel]]":
     }
 
 
-def _command_of(path: Path | None) -> ConfigCommand:
-    """The command a config file is for: the one whose required keys, then whose keys at all, it has most of."""
-    from rnncli.config.load import read_config_file
-
-    if path is None:
-        raise UsageError("give a config (-c FILE) or name the command (--for train-classifier)")
-    if str(path) == "-":
-        raise UsageError("a config on standard input needs --for COMMAND")
-    present = set(read_config_file(path)[0])
+def _command_of(path: str, present: set[str]) -> ConfigCommand:
+    """The command a config is for: the one whose required keys, then whose keys at all, it has most of."""
 
     def fit(command: ConfigCommand) -> tuple[int, int]:
         fields = _schemas()[command].model_fields

@@ -25,6 +25,7 @@ from rnncli.errors import ConfigError, UsageError
 __all__ = ["Loaded", "config_to_yaml", "json_schema", "load_config", "read_config_file", "template_yaml"]
 
 T = TypeVar("T", bound=BaseModel)
+FileContent = tuple[dict[str, Any], dict[Keys, int]]  # the values and the line of every key
 ENVIRONMENT_PREFIX = "RNNCLI_"
 MAX_BYTES = 1 << 20
 
@@ -109,6 +110,7 @@ def load_config(
     overrides: Sequence[str] = (),
     flags: Mapping[str, object] = {},
     environ: Mapping[str, str] = os.environ,
+    content: FileContent | None = None,
 ) -> Loaded[T]:
     """Read, merge and check a config.
 
@@ -118,7 +120,7 @@ def load_config(
     """
     layers = _Layers()
     if path is not None:
-        tree, lines = read_config_file(path)
+        tree, lines = content or read_config_file(path)
         layers.put((), tree, _Place(f"file {path}", str(path)), lines)
     for name, keys, text in _environment(schema, environ):
         layers.put(keys, _parsed(text, name), _Place(f"environment {name}", f"environment {name}"))
@@ -140,7 +142,7 @@ def load_config(
     return Loaded(config, origin)
 
 
-def read_config_file(path: Path) -> tuple[dict[str, Any], dict[Keys, int]]:
+def read_config_file(path: Path) -> FileContent:
     """The values of a YAML file, unchecked, and the line of every key."""
     try:
         if str(path) == "-":

@@ -207,24 +207,27 @@ def _grouped(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
 
 def _rewrite(folder: Path, remap: NDArray[np.int32]) -> None:
     """Provisional numbers to final ids, without those that map to -1; line ends follow."""
-    numbers = np.memmap(folder / PROVISIONAL, dtype=np.int32, mode="r")
     line_ends = np.memmap(folder / LINE_ENDS, dtype=np.int64, mode="r")
     drops = bool((remap < 0).any())
-    kept, line = 0, 0
-    with (folder / IDS).open("wb") as ids_file, (folder / OFFSETS).open("wb") as offsets_file:
+    start, kept, line = 0, 0, 0
+    with (
+        (folder / PROVISIONAL).open("rb") as numbers_file,
+        (folder / IDS).open("wb") as ids_file,
+        (folder / OFFSETS).open("wb") as offsets_file,
+    ):
         np.zeros(1, dtype=np.int64).tofile(offsets_file)
-        for start in range(0, len(numbers), REMAP_TOKENS):
-            ids = remap[numbers[start : start + REMAP_TOKENS]]
-            next_line = int(np.searchsorted(line_ends, start + len(ids), side="right"))
-            ends = line_ends[line:next_line] - start  # lines that end in this part, 0 .. len(ids)
+        while len(numbers := np.fromfile(numbers_file, dtype=np.int32, count=REMAP_TOKENS)):
+            ids = remap[numbers]
+            next_line = int(np.searchsorted(line_ends, start + len(numbers), side="right"))
+            ends = line_ends[line:next_line] - start  # lines that end in this part, 0 .. len(numbers)
             if drops:
                 before = np.zeros(len(ids) + 1, dtype=np.int64)
                 np.cumsum(ids >= 0, out=before[1:])
                 ids, ends = ids[ids >= 0], before[ends]
             ids.tofile(ids_file)
             (ends + kept).astype(np.int64).tofile(offsets_file)
-            kept, line = kept + len(ids), next_line
-    del numbers, line_ends
+            start, kept, line = start + len(numbers), kept + len(ids), next_line
+    del line_ends
     (folder / PROVISIONAL).unlink()
     (folder / LINE_ENDS).unlink()
 

@@ -13,6 +13,7 @@ import math
 from rnncli.kernels import scalar
 from rnncli.kernels._jit import kernel
 from rnncli.kernels.matmul import add_product
+from rnncli.kernels.sequence import copy_row
 
 _sigmoid, _exp, _softplus = scalar.sigmoid, scalar.exp, scalar.softplus
 
@@ -21,7 +22,7 @@ _sigmoid, _exp, _softplus = scalar.sigmoid, scalar.exp, scalar.softplus
 def linear(logits_BC, h_BH, w_t_HC, b_C):
     """logits = h W^T + b; w_t_HC is the transposed weight."""
     for b in range(logits_BC.shape[0]):
-        logits_BC[b] = b_C
+        copy_row(logits_BC[b], b_C)
     add_product(logits_BC, h_BH, w_t_HC)
 
 

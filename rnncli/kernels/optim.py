@@ -9,6 +9,8 @@ and epsilon (their section 2, last paragraph); clipping by global norm, Pascanu,
 
 import math
 
+import numpy as np
+
 from rnncli.kernels._jit import kernel, parallel_kernel, prange
 
 CHUNK = 4096
@@ -33,22 +35,28 @@ def sum_shards(out_P, parts_SP):
 
 
 @kernel
+def _square(x):
+    wide = np.float64(x)  # numba's float(x) would stay float32
+    return wide * wide
+
+
+@kernel
 def _square_sum(x_P, i0, i1):
     # Eight running sums in float64: a fixed order that still vectorises.
     s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
     i = i0
     while i + 8 <= i1:
-        s0 += float(x_P[i]) ** 2
-        s1 += float(x_P[i + 1]) ** 2
-        s2 += float(x_P[i + 2]) ** 2
-        s3 += float(x_P[i + 3]) ** 2
-        s4 += float(x_P[i + 4]) ** 2
-        s5 += float(x_P[i + 5]) ** 2
-        s6 += float(x_P[i + 6]) ** 2
-        s7 += float(x_P[i + 7]) ** 2
+        s0 += _square(x_P[i])
+        s1 += _square(x_P[i + 1])
+        s2 += _square(x_P[i + 2])
+        s3 += _square(x_P[i + 3])
+        s4 += _square(x_P[i + 4])
+        s5 += _square(x_P[i + 5])
+        s6 += _square(x_P[i + 6])
+        s7 += _square(x_P[i + 7])
         i += 8
     while i < i1:
-        s0 += float(x_P[i]) ** 2
+        s0 += _square(x_P[i])
         i += 1
     return ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
 

@@ -17,6 +17,7 @@ import numpy as np
 from rnncli.kernels import scalar
 from rnncli.kernels._jit import kernel, parallel_kernel, prange
 from rnncli.kernels.matmul import add_product
+from rnncli.kernels.sequence import copy_row
 
 _tanh, _sech2 = scalar.tanh, scalar.sech2
 
@@ -74,7 +75,7 @@ def _times_derivative(dh_NH, a_NH, relu):
 def _shard_forward(a_NH, h_NH, h_before_NH, x_NI, w_ih_IH, w_hh_t_HH, b_H, lengths_B, relu):
     """One shard of simple_forward; w_ih_IH and w_hh_t_HH are the transposed weights."""
     for n in range(x_NI.shape[0]):
-        a_NH[n] = b_H
+        copy_row(a_NH[n], b_H)
     add_product(a_NH, x_NI, w_ih_IH)
     active = lengths_B.size
     before, start, t = 0, 0, 0
@@ -87,7 +88,8 @@ def _shard_forward(a_NH, h_NH, h_before_NH, x_NI, w_ih_IH, w_hh_t_HH, b_H, lengt
         if t == 0:
             h_before_NH[start:end] = 0
         else:
-            h_before_NH[start:end] = h_NH[before : before + active]
+            for row in range(active):
+                copy_row(h_before_NH[start + row], h_NH[before + row])
             add_product(a_NH[start:end], h_before_NH[start:end], w_hh_t_HH)
         _activate(h_NH[start:end], a_NH[start:end], relu)
         before, start, t = start, end, t + 1

@@ -38,6 +38,13 @@ def pack(ids_N, position_N, last_B, ids, starts_B, lengths_B, rows_S, tokens_S):
 
 
 @kernel
+def copy_row(out_E, x_E):
+    """out = x. Written out because numba compiles a shape check with text formatting for `out[:] = x` (1 s)."""
+    for j in range(x_E.size):
+        out_E[j] = x_E[j]
+
+
+@kernel
 def _drop_row(x_E, threshold, scale, key, row):
     """Zero the units whose draw falls below `threshold` (a share of 2^64) and scale the others (inverted dropout)."""
     first = row * x_E.size
@@ -65,7 +72,7 @@ def gather(x_NE, embedding_VE, ids_N, shards):
     n = ids_N.size
     for s in prange(shards):
         for row in range(n * s // shards, n * (s + 1) // shards):
-            x_NE[row] = embedding_VE[ids_N[row]]
+            copy_row(x_NE[row], embedding_VE[ids_N[row]])
 
 
 @parallel_kernel
@@ -76,7 +83,7 @@ def scatter_add(demb_UE, dx_NE, order_N, starts_U):
              id, stable; starts_U (U + 1,).
     """
     for u in prange(starts_U.size - 1):
-        demb_UE[u] = dx_NE[order_N[starts_U[u]]]
+        copy_row(demb_UE[u], dx_NE[order_N[starts_U[u]]])
         for i in range(starts_U[u] + 1, starts_U[u + 1]):
             for j in range(demb_UE.shape[1]):
                 demb_UE[u, j] += dx_NE[order_N[i], j]
@@ -87,7 +94,7 @@ def take_last(last_BH, h_NH, last_B):
     """h_L of every row; zero (h_0) for a row without tokens."""
     for b in range(last_B.size):
         if last_B[b] >= 0:
-            last_BH[b] = h_NH[last_B[b]]
+            copy_row(last_BH[b], h_NH[last_B[b]])
         else:
             last_BH[b] = 0
 
@@ -98,4 +105,4 @@ def put_last(dh_NH, dlast_BH, last_B):
     dh_NH[:] = 0
     for b in range(last_B.size):
         if last_B[b] >= 0:
-            dh_NH[last_B[b]] = dlast_BH[b]
+            copy_row(dh_NH[last_B[b]], dlast_BH[b])

@@ -93,12 +93,16 @@ def test_a_disk_that_refuses_is_met_at_once(tmp_path, monkeypatch):
 
 
 def fail_in(run, save=None):
-    with pytest.raises(RuntimeError, match="boom"), run:
-        run.write_text("config.yaml", "seed: 1\n")
-        run.append_history({"epoch": 1})
-        if save:
-            save(run)
-        raise RuntimeError("boom")
+    def work():
+        with run:
+            run.write_text("config.yaml", "seed: 1\n")
+            run.append_history({"epoch": 1})
+            if save:
+                save(run)
+            raise RuntimeError("boom")
+
+    with pytest.raises(RuntimeError, match="boom"):
+        work()
 
 
 def test_a_failed_run_leaves_nothing(tmp_path):

@@ -154,7 +154,7 @@ def test_failures_leave_nothing_behind(tmp_path):
     with pytest.raises(CorpusError, match=r"bad\.txt:2"):
         build_id_store([bad], WORDS, 1, None, False, cache)
     bad.write_text("one two\n")
-    with pytest.raises(CorpusError, match="min_count = 5 times .*1 times"):
+    with pytest.raises(CorpusError, match=r"min_count = 5 times .*1 times"):
         build_id_store([bad], WORDS, 5, None, True, cache)
     with pytest.raises(UsageError, match="no such file"):
         build_id_store([tmp_path / "none.txt"], WORDS, 1, None, False, cache)

@@ -1,5 +1,7 @@
 """Labelled texts as numbers and the held-out rows."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -36,7 +38,7 @@ def test_encode_labelled():
 def test_the_first_tokens_are_kept(texts, max_length):
     vocab, _ = build_vocabulary(texts, WORDS, 1, None, max_length)
     ids, offsets = encode_texts(texts, WORDS, vocab, max_length)
-    rows = [[vocab.tokens[i] for i in ids[a:b]] for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+    rows = [[vocab.tokens[i] for i in ids[a:b]] for a, b in pairwise(offsets)]
     assert rows == [text.split()[:max_length] for text in texts]
     assert vocab.counts[1:].sum() == len(ids)
 
