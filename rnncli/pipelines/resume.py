@@ -1,9 +1,13 @@
-"""Whether a run may go on from the checkpoint in its folder."""
+"""Stopping and going on: what an interrupted run says, and whether a run may go on from a checkpoint."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from rnncli.artifacts.checkpoint import load_checkpoint
+from rnncli.artifacts.run_directory import RunDirectory
 from rnncli.config.base import StrictModel
-from rnncli.errors import UsageError
+from rnncli.errors import ExitCode, InterruptedRunError, Terminated, UsageError
 
 FREE = {"threads"}  # keys that do not change the result
 
@@ -34,3 +38,19 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + key] = value
     return flat
+
+
+@contextmanager
+def explained_interruption(folder: RunDirectory) -> Iterator[None]:
+    """Turn Ctrl-C and SIGTERM into an error that says what was kept."""
+    try:
+        yield
+    except KeyboardInterrupt as signal:
+        code = ExitCode.TERMINATED if isinstance(signal, Terminated) else ExitCode.INTERRUPTED
+        stored = load_checkpoint(folder)
+        if stored is None:
+            raise InterruptedRunError("interrupted before the first epoch ended; nothing was kept", code) from None
+        epoch = stored[1]["epoch"]
+        raise InterruptedRunError(
+            f"interrupted; epoch {epoch} is kept in {folder.path}, --resume goes on from there", code
+        ) from None

@@ -20,7 +20,7 @@ from rnncli.errors import CorpusError, DivergedError
 from rnncli.events import CheckpointSaved, EpochDone, Note, OnEvent, ignore
 from rnncli.kernels._jit import set_threads
 from rnncli.pipelines.models import load_embeddings
-from rnncli.pipelines.resume import check_identity, run_identity
+from rnncli.pipelines.resume import check_identity, explained_interruption, run_identity
 from rnncli.results import TrainResult
 from rnncli.rnn.classifier import Classifier
 from rnncli.rnn.heads import choose_head
@@ -28,6 +28,8 @@ from rnncli.rnn.network import Network, NetworkSpec
 from rnncli.rnn.optimiser import Optimiser
 from rnncli.rnn.train_state import TrainState
 from rnncli.rnn.training import evaluate_network, fit
+
+SHOWN = ("train_loss", "valid_loss", "valid_accuracy", "grad_norm_median")  # of history.jsonl, in EpochDone
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def run(
     `resume`. Raises UsageError, CorpusError, ArtifactError, DivergedError.
     """
     threads = set_threads(config.threads)
-    with RunDirectory.create(output, force=force, resume=resume) as folder:
+    with RunDirectory.create(output, force=force, resume=resume) as folder, explained_interruption(folder):
         inputs = [describe_input(p) for p in (config.data.train, config.data.valid, config.data.test) if p is not None]
         pretrained = load_embeddings(config.embeddings.path) if config.embeddings.path is not None else None
         data = _prepare(config, pretrained, on_event)
@@ -74,8 +76,7 @@ def run(
             for row in fit(state, data.train, data.valid, data.labels, config.training, config.seed, on_event):
                 folder.append_history(row)
                 save_checkpoint(folder, state.to_tensors(), {**state.to_meta(), "identity": identity})
-                numbers = {name: value for name, value in row.items() if name not in ("epoch", "best")}
-                on_event(EpochDone(state.epoch, numbers, bool(row["best"])))
+                on_event(EpochDone(state.epoch, {name: row[name] for name in SHOWN}, bool(row["best"])))
                 on_event(CheckpointSaved(str(folder.path), state.epoch))
         except DivergedError:
             if state.best.epoch > 0:

@@ -20,7 +20,7 @@ from rnncli.embeddings.model import EmbeddingModel
 from rnncli.embeddings.train_word2vec import TrainState, train_skipgram
 from rnncli.events import CheckpointSaved, Note, OnEvent, ignore
 from rnncli.kernels._jit import set_threads
-from rnncli.pipelines.resume import check_identity, run_identity
+from rnncli.pipelines.resume import check_identity, explained_interruption, run_identity
 from rnncli.results import EmbeddingsResult
 
 
@@ -38,7 +38,7 @@ def run(
     after a kill and `resume`. Raises UsageError, CorpusError, ArtifactError, DivergedError.
     """
     threads = set_threads(config.threads)
-    with RunDirectory.create(output, force=force, resume=resume) as folder:
+    with RunDirectory.create(output, force=force, resume=resume) as folder, explained_interruption(folder):
         c = config.corpus
         tokenizer = Tokenizer(c.tokenizer, c.lowercase)
         store = build_id_store(

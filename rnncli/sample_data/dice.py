@@ -10,7 +10,7 @@ BLOCK = 4096
 
 
 class Dice:
-    """A reader of one counter-based sequence; `part` names the file it is for, so that files do not disturb each other."""
+    """A reader of one counter-based sequence; `part` names the file it is for, so that no file disturbs another."""
 
     def __init__(self, seed: int, part: int) -> None:
         self._key = rng.key(seed, rng.Stream.SAMPLE_DATA, part=part)
