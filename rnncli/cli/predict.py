@@ -23,7 +23,7 @@ def predict(
 
     \b
     Examples:
-      rnncli predict runs/topics sample_data/topics.test.txt
+      cut -f2 sample_data/topics.test.tsv | rnncli predict runs/topics -
       echo "The train leaves at noon ." | rnncli predict runs/topics -
     """
     set_thread_environment(threads)
