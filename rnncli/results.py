@@ -119,3 +119,15 @@ class NeighborsResult(Result):
     query: str
     found: bool
     neighbors: list[Neighbor] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class InspectionResult(Result):
+    """What inspect-gradients measured; keys are documented in docs/gradients.md."""
+
+    schema_version: int
+    input: dict[str, Any]
+    architecture: dict[str, Any]
+    verdict: dict[str, Any]
+    layers: list[dict[str, Any]]
+    self_checks: dict[str, float]

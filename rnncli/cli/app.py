@@ -12,9 +12,11 @@ import typer
 
 from rnncli import __version__
 from rnncli.cli import (
+    check_gradients,
     config,
     doctor,
     evaluate,
+    inspect_gradients,
     neighbors,
     predict,
     train_classifier,
@@ -30,6 +32,8 @@ COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("train-classifier", train_classifier.train_classifier),
     ("predict", predict.predict),
     ("evaluate", evaluate.evaluate),
+    ("inspect-gradients", inspect_gradients.inspect_gradients),
+    ("check-gradients", check_gradients.check_gradients),
     ("neighbors", neighbors.neighbors),
     ("doctor", doctor.doctor),
     ("warmup", warmup.warmup),

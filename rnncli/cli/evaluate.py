@@ -39,9 +39,7 @@ def evaluate(
     from rnncli.cli.render import print_json, print_table
     from rnncli.pipelines import evaluate as pipeline
 
-    result = pipeline.run(
-        model, file, format_=format_.value, text_column=text_column, label_column=label_column
-    )
+    result = pipeline.run(model, file, format_=format_.value, text_column=text_column, label_column=label_column)
     if json:
         print_json(result.to_json())
         return

@@ -10,10 +10,11 @@ from rnncli.config.base import StrictModel
 class InspectConfig(StrictModel):
     """Which sequences are probed and how far back."""
 
-    sequences: PositiveInt = Field(16, title="Probe sequences drawn from the file")
+    sequences: PositiveInt = Field(400, title="Probe sequences drawn from the file")
     max_length: PositiveInt = Field(256, title="Longest probe sequence in tokens; longer ones keep their last tokens")
     need: PositiveInt | None = Field(
-        None, title="The lag the task needs; null takes the 90th percentile of the lengths"
+        None,
+        title="The lag the task needs; null takes the 90th percentile of the distance from first token to read-out",
     )
     seed: NonNegativeInt = Field(1, title="Names the draw of the probe sequences")
     text_column: str = Field("text", title="Column or key of the text")

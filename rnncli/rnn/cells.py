@@ -29,6 +29,13 @@ class Cell:
         """Room for what the forward pass keeps of n tokens."""
         return rnn_simple.SimpleCache(*(np.empty((n, h_size), dtype) for _ in range(3)))
 
+    def derivative(self, a_NH: NDArray[Any]) -> NDArray[Any]:
+        """g'(a) of every pre-activation; for ReLU the subgradient at 0 is 0."""
+        if self.relu:
+            return (a_NH > 0).astype(a_NH.dtype)
+        z = np.exp(-2.0 * np.abs(a_NH))
+        return np.asarray(4.0 * z / (1.0 + z) ** 2)
+
     def initial(self, how: str, seed: int, i_size: int, h_size: int) -> dict[str, NDArray[Any]]:
         """First values of one layer."""
         return {

@@ -28,7 +28,9 @@ def rnncli(*arguments, stdin=None, **environment):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cli")
-    lines = ["label\ttext"] + [f"{'yes' if i % 3 else 'no'}\t{'fine' if i % 3 else 'poor'} thing {i % 7}" for i in range(90)]
+    lines = ["label\ttext"] + [
+        f"{'yes' if i % 3 else 'no'}\t{'fine' if i % 3 else 'poor'} thing {i % 7}" for i in range(90)
+    ]
     (folder / "train.tsv").write_text("\n".join(lines) + "\n")
     (folder / "recipe.yaml").write_text(RECIPE.format(folder=folder) + "training: {epochs: 6, lr: 3e-2}\n")
     done = rnncli("train-classifier", "-c", folder / "recipe.yaml", "-o", folder / "run", "-q")
@@ -49,7 +51,9 @@ def one_line(done, code, *parts):
 
 @pytest.mark.parametrize("threads", [2, 4])
 def test_the_same_bytes_at_any_thread_count(folder, tmp_path, threads):
-    done = rnncli("train-classifier", "-c", folder / "recipe.yaml", "-o", tmp_path / "r", "--threads", threads, "--json")
+    done = rnncli(
+        "train-classifier", "-c", folder / "recipe.yaml", "-o", tmp_path / "r", "--threads", threads, "--json"
+    )
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     one = rnncli("train-classifier", "-c", folder / "recipe.yaml", "-o", tmp_path / "s", "--threads", 1, "--json")
@@ -119,7 +123,9 @@ def test_wrong_key(folder, tmp_path):
 
 
 def test_missing_file(folder, tmp_path):
-    done = rnncli("train-classifier", "-c", folder / "recipe.yaml", "-o", tmp_path / "r", "--set", "data.train=gone.tsv")
+    done = rnncli(
+        "train-classifier", "-c", folder / "recipe.yaml", "-o", tmp_path / "r", "--set", "data.train=gone.tsv"
+    )
     one_line(done, 2, "gone.tsv")
     assert not (tmp_path / "r").exists()
     one_line(rnncli("predict", tmp_path / "nothing"), 2, "nothing")
@@ -197,13 +203,16 @@ def test_a_hard_kill_at_any_moment_resumes_to_the_same_bytes(folder, tmp_path):
 
 
 def test_labels_that_look_like_booleans_stay_text(folder):
-    assert json.loads(rnncli("evaluate", folder / "run", folder / "train.tsv", "--json").stdout)["labels"] == ["no", "yes"]
+    assert json.loads(rnncli("evaluate", folder / "run", folder / "train.tsv", "--json").stdout)["labels"] == [
+        "no",
+        "yes",
+    ]
 
 
 def test_korean_text_works(real_data: Path, tmp_path):
     import gzip
 
-    lines = gzip.open(real_data / "nsmc30k/train.tsv.gz", "rt", encoding="utf-8").read().split("\n")[:400]
+    lines = gzip.decompress((real_data / "nsmc30k/train.tsv.gz").read_bytes()).decode().split("\n")[:400]
     (tmp_path / "ko.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (tmp_path / "ko.yaml").write_text(
         f"data: {{train: {tmp_path}/ko.tsv, tokenizer: chars}}\nmodel: {{hidden_size: 8}}\ntraining: {{epochs: 1}}\n"

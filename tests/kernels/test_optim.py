@@ -39,7 +39,9 @@ def test_adam_is_algorithm_1_of_kingma_and_ba():
 
 def test_sgd_with_momentum_and_decay():
     network = make_network()
-    optimiser = Optimiser(TrainingConfig(optimizer="sgd", lr=0.1, momentum=0.9, weight_decay=0.01, clip_norm=0), network, True)
+    optimiser = Optimiser(
+        TrainingConfig(optimizer="sgd", lr=0.1, momentum=0.9, weight_decay=0.01, clip_norm=0), network, True
+    )
     theta, velocity = network.dense.flat.copy(), np.zeros(network.dense.flat.size)
     for t in range(4):
         g = make_gradients(network, t, [1, 7])

@@ -11,10 +11,10 @@ from rnncli.kernels import rnn_simple
 from rnncli.params import ParamStore
 from rnncli.rnn.packing import pack_batch
 
-I, H = 3, 5
+IN, H = 3, 5
 
 
-def make_params(dtype, seed=0, i_size=I, h_size=H):
+def make_params(dtype, seed=0, i_size=IN, h_size=H):
     store = ParamStore({"w_ih": (h_size, i_size), "w_hh": (h_size, h_size), "b": (h_size,)}, dtype)
     store.flat[:] = np.random.default_rng(seed).normal(size=store.flat.size) * 0.5
     return store
@@ -50,7 +50,7 @@ def test_forward_and_backward_match_the_numpy_twin(relu, lengths, shard_rows):
     rng = np.random.default_rng(sum(lengths))
     params = make_params(np.float64)
     batch, offsets = make_batch(lengths, shard_rows)
-    x_all, dh_all = rng.normal(size=(offsets[-1], I)), rng.normal(size=(offsets[-1], H))
+    x_all, dh_all = rng.normal(size=(offsets[-1], IN)), rng.normal(size=(offsets[-1], H))
     order = batch.ids_N
     x = np.ascontiguousarray(x_all[order])
     cache = run_forward(params, x, batch, relu)
@@ -76,7 +76,7 @@ def test_gradients_match_central_differences(relu):
     rng = np.random.default_rng(3)
     params = make_params(np.float64, 3)
     batch, _ = make_batch([6, 1, 4, 0, 6, 2])
-    x, weight = rng.normal(size=(19, I)), rng.normal(size=(19, H))
+    x, weight = rng.normal(size=(19, IN)), rng.normal(size=(19, H))
 
     def loss():
         return float((run_forward(params, x, batch, relu).h_NH * weight).sum())
@@ -104,7 +104,7 @@ def test_a_row_alone_gives_the_same_bits_as_in_a_batch(relu):
 def test_forward_is_causal():
     params = make_params(np.float64, 6)
     batch, _ = make_batch([8])
-    x = np.random.default_rng(7).normal(size=(8, I))
+    x = np.random.default_rng(7).normal(size=(8, IN))
     before = run_forward(params, x, batch, False).h_NH.copy()
     x[5] += 1.0
     after = run_forward(params, x, batch, False).h_NH
@@ -115,7 +115,7 @@ def test_forward_is_causal():
 def test_nan_is_seen_not_swallowed():
     params = make_params(np.float32)
     batch, _ = make_batch([3])
-    x = np.zeros((3, I), np.float32)
+    x = np.zeros((3, IN), np.float32)
     x[1, 0] = np.nan
     h = run_forward(params, x, batch, False).h_NH
     assert np.isfinite(h[0]).all()

@@ -53,23 +53,23 @@ def test_a_killed_and_resumed_run_ends_with_the_same_bytes(task, tmp_path, optim
     config = recipe(task, f"training.optimizer={optimizer}", "training.momentum=0.5", "training.lr=0.01")
     whole = train_classifier.run(config, tmp_path / "whole")
 
-    class Killed(Exception):
+    class KilledError(Exception):
         pass
 
     def kill_after_two(event):
         if isinstance(event, CheckpointSaved) and event.epoch == 2:
-            raise Killed
+            raise KilledError
 
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         train_classifier.run(config, tmp_path / "cut", on_event=kill_after_two)
     assert not (tmp_path / "cut" / "model.safetensors").exists()
     resumed = train_classifier.run(config, tmp_path / "cut", resume=True)
     assert resumed.model_sha256 == whole.model_sha256
     assert (tmp_path / "cut" / "history.jsonl").read_bytes() == (tmp_path / "whole" / "history.jsonl").read_bytes()
     other = recipe(task, "training.lr=0.02")
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         train_classifier.run(config, tmp_path / "cut", force=True, on_event=kill_after_two)
-    with pytest.raises(UsageError, match="training.lr"):
+    with pytest.raises(UsageError, match=r"training\.lr"):
         train_classifier.run(other, tmp_path / "cut", resume=True)
 
 

@@ -17,7 +17,12 @@ def forward(x_TI, w_ih_HI, w_hh_HH, b_H, relu):
 
 def backward(dh_TH, x_TI, h_TH, a_TH, w_ih_HI, w_hh_HH, relu):
     """(dx_TI, dW_ih, dW_hh, db) from the gradient of every state."""
-    dx, dw_ih, dw_hh, db = np.zeros_like(x_TI), np.zeros_like(w_ih_HI), np.zeros_like(w_hh_HH), np.zeros(w_hh_HH.shape[0])
+    dx, dw_ih, dw_hh, db = (
+        np.zeros_like(x_TI),
+        np.zeros_like(w_ih_HI),
+        np.zeros_like(w_hh_HH),
+        np.zeros(w_hh_HH.shape[0]),
+    )
     carry = np.zeros(w_hh_HH.shape[0])
     for t in reversed(range(len(x_TI))):
         dh = dh_TH[t] + carry

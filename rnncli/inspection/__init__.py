@@ -1,0 +1,1 @@
+"""The gradient instrument: how a loss travels back through time, resolved by lag, in float64."""

@@ -1,0 +1,88 @@
+"""inspect-gradients and check-gradients as a shell sees them."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+def rnncli(*arguments, **environment):
+    command = [sys.executable, "-m", "rnncli", *map(str, arguments)]
+    env = {**os.environ, **environment}
+    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", env=env, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("gradients")
+    lines = ["label\ttext"] + [f"{'yes' if i % 2 else 'no'}\tthing {i % 2} {'x ' * (i % 9)}" for i in range(80)]
+    (folder / "train.tsv").write_text("\n".join(lines) + "\n")
+    (folder / "recipe.yaml").write_text(
+        f"data: {{train: {folder}/train.tsv}}\nembeddings: {{dim: 6}}\nmodel: {{hidden_size: 6}}\ntraining: {{epochs: 1}}\n"
+    )
+    done = rnncli("train-classifier", "-c", folder / "recipe.yaml", "-o", folder / "run", "-q")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_inspection_prints_a_verdict_and_strict_json(folder):
+    text = rnncli("inspect-gradients", folder / "run", folder / "train.tsv")
+    assert text.returncode == 0, text.stderr
+    assert text.stdout.startswith("VERDICT: ")
+    assert "share of W_hh update" in text.stdout
+    assert max(map(len, text.stdout.splitlines())) <= 90
+    report = json.loads(rnncli("inspect-gradients", folder / "run", folder / "train.tsv", "--json").stdout)
+    assert report["schema_version"] == 1
+    assert report["input"]["sequences"] == 80
+    assert len(report["layers"][0]["lag"]["lags"]) == report["input"]["longest"]
+
+
+def test_the_same_json_at_any_thread_count(folder):
+    one, four = (
+        rnncli("inspect-gradients", folder / "run", folder / "train.tsv", "--json", "--threads", n) for n in (1, 4)
+    )
+    assert one.stdout == four.stdout
+
+
+def test_an_ascii_terminal_gets_ascii(folder):
+    done = rnncli("inspect-gradients", folder / "run", folder / "train.tsv", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0
+    assert done.stdout.isascii()
+
+
+def test_fail_on(folder):
+    shrink = folder / "shrunk"
+    sets = ["--set", "training.lr=1e-9", "--set", "model.init=uniform", "--set", "model.hidden_size=40"]
+    assert rnncli("train-classifier", "-c", folder / "recipe.yaml", "-o", shrink, "-q", *sets).returncode == 0
+    arguments = ("inspect-gradients", shrink, folder / "train.tsv", "--need", 8)
+    report = json.loads(rnncli(*arguments, "--json").stdout)
+    trouble = [f for f in report["verdict"]["findings"] if f["label"] == "vanishing" and f["severity"] >= 2]
+    done = rnncli(*arguments, "--fail-on", "vanishing,exploding")
+    assert done.returncode == (3 if trouble else 0)
+    assert rnncli(*arguments, "--fail-on", "nonsense").returncode == 2
+
+
+def test_bad_input(folder):
+    done = rnncli("inspect-gradients", folder / "gone", folder / "train.tsv")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    (folder / "empty.tsv").write_text("label\ttext\nyes\t\n")
+    done = rnncli("inspect-gradients", folder / "run", folder / "empty.tsv")
+    assert (done.returncode, len(done.stderr.splitlines())) == (5, 1)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "relu"])
+def test_check_gradients_passes_below_and_fails_above_its_tolerance(folder, cell):
+    arguments = ("check-gradients", "-c", folder / "recipe.yaml", "--set", f"model.cell={cell}")
+    good = rnncli(*arguments, "--json")
+    assert good.returncode == 0, good.stderr
+    assert json.loads(good.stdout)["worst"] < 1e-6
+    strict = rnncli(*arguments, "--tolerance", "1e-300")
+    assert strict.returncode == 3
+    assert len(strict.stderr.splitlines()) == 1
+
+
+def test_check_gradients_takes_a_config_that_names_a_recipe(folder):
+    (folder / "check.yaml").write_text(f"config: {folder}/recipe.yaml\nsequences: 2\n")
+    assert rnncli("check-gradients", "-c", folder / "check.yaml").returncode == 0
