@@ -61,9 +61,10 @@ def _print(report: dict[str, Any]) -> None:
     typer.echo(f"VERDICT: {verdict['label'].upper()}  ({_half_life(half)}; you need {verdict['need_lag_steps']} steps)")
     for finding in verdict["findings"]:
         typer.echo(_wrapped(finding["text"]))
+    network = report["architecture"]
     typer.echo(
-        f"\n{report['architecture']['cell']} cell, {report['architecture']['hidden']} units; {source['sequences']} probe"
-        f" sequences, longest {source['longest']}; loss {source['loss_nats']:.3g}, accuracy {source['accuracy']:.3f}\n"
+        f"\n{network['cell']} cell, {network['hidden']} units; {source['sequences']} probe sequences, longest"
+        f" {source['longest']}\nloss {source['loss_nats']:.3g} nats, accuracy {source['accuracy']:.3f}\n"
     )
     lag, jacobian = layer["lag"], layer["jacobian"]
     product = dict(zip(jacobian["lags"], jacobian["norm_log10"], strict=True))
@@ -80,16 +81,17 @@ def _print(report: dict[str, Any]) -> None:
         if i < len(lag["lags"])
     ]
     title = "how a loss at the last step reaches back (medians over sequences)"
-    print_table(title, ["lag", "ratio to lag 0", "|dL/dh|", "|dh_T/dh_k|", "share of W_hh update", "sequences"], rows)
+    print_table(title, ["lag", "ratio to lag 0", "|dL/dh|", "|dh_T/dh_k|", "share of dW_hh", "sequences"], rows)
     typer.echo(f"ratio, one mark a step back: {_spark(lag['ratio_log10']['p50'])}")
     weights, gain = layer["weights"][0], layer["gain_nats_per_step"]
-    unreliable = "" if weights["rho_reliable"] else " (far from normal: eigenvalues mislead)"
     typer.echo(
-        f"\nW_hh         spectral radius {weights['rho']:.3f}{unreliable}, largest singular value"
-        f" {weights['sigma_max']:.3f}"
+        f"\nW_hh         spectral radius {weights['rho']:.3f}, largest singular value {weights['sigma_max']:.3f}"
     )
+    if not weights["rho_reliable"]:
+        typer.echo("             far from normal: its eigenvalues say little about products")
     typer.echo(
-        f"gain         {gain['total']:+.3f} nats a step = squashing {gain['squash']:+.3f} + weights {gain['weights']:+.3f}"
+        f"gain         {gain['total']:+.3f} nats a step = squashing {gain['squash']:+.3f} + weights"
+        f" {gain['weights']:+.3f}"
     )
     typer.echo(f"saturation   {_saturation(layer['saturation'])}")
     checks = report["self_checks"]
@@ -135,6 +137,6 @@ def _saturation(report: dict[str, Any]) -> str:
     if "active_share" in report:
         return f"{report['active_share']:.1%} of ReLU units active, {report['relu_dead_units']} never"
     return (
-        f"|h| > 0.9 in {report['frac_abs_gt_0_9']:.1%} of unit-steps, > 0.99 in {report['frac_abs_gt_0_99']:.1%};"
-        f" mean tanh' {report['mean_derivative']:.3f}; {report['dead_f32_units']} units dead in float32"
+        f"|h| > 0.9: {report['frac_abs_gt_0_9']:.1%}, > 0.99: {report['frac_abs_gt_0_99']:.1%};"
+        f" mean tanh' {report['mean_derivative']:.3f}; dead in float32: {report['dead_f32_units']}"
     )

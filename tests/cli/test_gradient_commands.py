@@ -31,8 +31,8 @@ def test_inspection_prints_a_verdict_and_strict_json(folder):
     text = rnncli("inspect-gradients", folder / "run", folder / "train.tsv")
     assert text.returncode == 0, text.stderr
     assert text.stdout.startswith("VERDICT: ")
-    assert "share of W_hh update" in text.stdout
-    assert max(map(len, text.stdout.splitlines())) <= 90
+    assert "share of dW_hh" in text.stdout
+    assert max(map(len, text.stdout.splitlines())) <= 80
     report = json.loads(rnncli("inspect-gradients", folder / "run", folder / "train.tsv", "--json").stdout)
     assert report["schema_version"] == 1
     assert report["input"]["sequences"] == 80
