@@ -1,1 +1,1 @@
-"""Word vectors: training, models, queries."""
+"""Word vectors: their training, and what can be asked of them."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,17 @@ class EmbeddingModel:
     def dim(self) -> int:
         """Length of a vector."""
         return int(self.vectors_VE.shape[1])
+
+    @cached_property
+    def unit_VE(self) -> NDArray[np.float32]:
+        """The vectors scaled to length 1; a zero vector stays zero."""
+        norms = np.sqrt(np.einsum("ve,ve->v", self.vectors_VE, self.vectors_VE, dtype=np.float64))
+        return (self.vectors_VE / np.where(norms > 0, norms, 1.0)[:, None]).astype(np.float32)
+
+    def row_of(self, word: str) -> int | None:
+        """The row of a word, or of its lower-case form where the tokenizer folds case; None when it has none."""
+        row = self.vocab.id_of(word)
+        return self.vocab.id_of(word.lower()) if row is None and self.tokenizer.lowercase else row
 
     def rows_of(self, words: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Row of each word (0 where it has none) and whether it has one, (n,) each."""

@@ -1,45 +1,50 @@
-"""What word2vec draws at random: which frequent words are skipped, and which words serve as noise."""
+"""The distributions skip-gram draws from: which tokens are kept, and which words are noise."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-NOISE_POWER = 0.75  # Mikolov et al. 2013, section 2.2: unigram counts to the 3/4
+NOISE_POWER = 0.75
 
 
-def keep_thresholds(counts_V: NDArray[np.int64], sample: float) -> NDArray[np.uint32]:
-    """Sub-sampling: a token of word w stays when 32 random bits are at most its threshold.
+def keep_probabilities(counts: NDArray[np.int64], sample: float) -> NDArray[np.float64]:
+    """Probability (V,) that one occurrence of a word is trained; all ones when `sample` is 0.
 
-    Keep probability sqrt(s / f) + s / f, f the word's share of the corpus and s the config's `sample`, at most 1: the
-    rule of the word2vec program (the paper prints sqrt(s / f) alone). Shape (V,).
+    Source: word2vec.c (Mikolov et al. 2013): sqrt(t / f) + t / f, f the relative frequency, t = `sample`; at most 1.
     """
-    if sample == 0:
-        return np.full(counts_V.size, 0xFFFFFFFF, np.uint32)
-    ratio = sample * counts_V.sum() / np.maximum(counts_V, 1)
-    keep = np.minimum(np.sqrt(ratio) + ratio, 1.0)
-    return np.floor(keep * 0xFFFFFFFF).astype(np.uint32)
+    if sample <= 0.0:
+        return np.ones(len(counts))
+    ratio = sample * counts.sum() / np.maximum(counts, 1)
+    return np.asarray(np.minimum(np.sqrt(ratio) + ratio, 1.0))
 
 
-def noise_distribution(counts_V: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Share of each word among the noise words, proportional to count^0.75. Shape (V,)."""
-    weights = counts_V.astype(np.float64) ** NOISE_POWER
+def keep_thresholds(counts: NDArray[np.int64], sample: float) -> NDArray[np.uint64]:
+    """keep_probabilities in units of 2^-32: a draw of 32 bits below it keeps the token."""
+    return np.round(keep_probabilities(counts, sample) * 2.0**32).astype(np.uint64)
+
+
+def noise_probabilities(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Probability (V,) of each word as a negative: proportional to count^0.75."""
+    weights = np.maximum(counts, 0).astype(np.float64) ** NOISE_POWER
     return np.asarray(weights / weights.sum())
 
 
-def alias_table(probabilities_V: NDArray[np.float64]) -> tuple[NDArray[np.int32], NDArray[np.uint32]]:
-    """Walker's alias table (Vose 1991): column c yields c when 32 random bits are below threshold[c], else alias[c].
+def alias_table(probabilities: NDArray[np.float64]) -> tuple[NDArray[np.int32], NDArray[np.uint32]]:
+    """(alias, odds), (V,) each: draw a column uniformly, keep it where 32 random bits are below its odds, else its alias.
 
-    Returns (alias (V,) int32, threshold (V,) uint32). A column that never yields its alias has itself as alias.
+    Source: Vose 1991, "A linear algorithm for generating random numbers with a given distribution".
     """
-    n = probabilities_V.size
-    scaled = probabilities_V * n
-    alias = np.arange(n, dtype=np.int32)
-    share = np.ones(n)
+    n = len(probabilities)
+    scaled = (probabilities * n).tolist()
     small = [i for i in range(n) if scaled[i] < 1.0]
     large = [i for i in range(n) if scaled[i] >= 1.0]
+    alias = list(range(n))
+    odds = [1.0] * n
     while small and large:
-        low, high = small.pop(), large[-1]
-        share[low], alias[low] = scaled[low], high
-        scaled[high] -= 1.0 - scaled[low]
-        if scaled[high] < 1.0:
+        poor, rich = small.pop(), large[-1]
+        odds[poor], alias[poor] = scaled[poor], rich
+        scaled[rich] -= 1.0 - scaled[poor]
+        if scaled[rich] < 1.0:
             small.append(large.pop())
-    return alias, np.floor(share * 0xFFFFFFFF).astype(np.uint32)
+    # What is left has probability 1 up to rounding, and is its own alias.
+    limit = 2.0**32 - 1.0
+    return np.array(alias, np.int32), np.minimum(np.round(np.array(odds) * 2.0**32), limit).astype(np.uint32)

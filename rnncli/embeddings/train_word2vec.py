@@ -1,10 +1,6 @@
-"""Skip-gram training: epochs of rounds, each round S shards of T corpus tokens.
+"""Skip-gram training: epochs -> rounds -> kernels; tells how far it is, and can go on after any epoch."""
 
-The number of shards and the tokens of a round are constants: they are part of the result, threads are not. A shard trains
-on private copies of the rows it touches; after the round the changes are merged in shard order. All noise words of a
-shard and round come from one pool, so the private rows stay in the cache of one core.
-"""
-
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,39 +10,41 @@ from numpy.typing import NDArray
 
 from rnncli import rng
 from rnncli.config.embeddings import EmbeddingsConfig
-from rnncli.embeddings.sampling import alias_table, keep_thresholds, noise_distribution
-from rnncli.errors import DivergedError
+from rnncli.embeddings.sampling import alias_table, keep_thresholds, noise_probabilities
+from rnncli.errors import CorpusError, DivergedError
 from rnncli.events import EpochDone, OnEvent, PhaseStarted, Progressed
-from rnncli.kernels import word2vec
+from rnncli.kernels._jit import set_threads
+from rnncli.kernels.lanes import WIDTH
+from rnncli.kernels.word2vec_rounds import Corpus, Keys, Layout, new_rounds, run_rounds, start_epoch
 
-SHARDS = 4
-TOKENS = 1000  # corpus tokens a shard takes per round
-POOL = 768  # noise words a shard draws per round
-HOGWILD_TOKENS, HOGWILD_POOL = 2000, 4000  # without merging, rounds only decide how often progress is reported
-PADS = word2vec.BLOCK  # zero rows at the end of each matrix, which the kernel uses where a row is missing
-LANES = 16  # rows are padded to whole vectors of 16 float32
-MERGE_PARTS = 8  # independent pieces of the merge
-SHRINKAGE = 1.0  # of the way to its optimum a row goes per use, in units of the learning rate; see kernels merge_round
-LOWEST_LR = 1e-4  # of the initial rate, as word2vec
-REPORT_SECONDS = 0.2
+SHARDS = 4  # of deterministic rounds: part of the result, so never the number of threads
+TOKENS_PER_SHARD = 2000  # of a round; more lose quality, fewer lose time (DESIGN: measured)
+ROUNDS_OF_SMALL_CORPUS = 64  # a small corpus is cut finer, so that words still meet often
+SMALLEST_ROUND = 50
+LOWEST_RATE = 1e-4  # of the initial learning rate
+SECONDS_BETWEEN_EVENTS = 0.2
+LINE_FLOATS = 16  # a cache line
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class TrainState:
-    """Everything that an exact resume needs."""
+    """Everything needed to go on after `epoch` passes."""
 
     epoch: int
-    vectors_VE: NDArray[np.float32]
-    outputs_VE: NDArray[np.float32]
-    losses: list[float] = field(default_factory=list)  # mean per pair of each epoch, nats
-    seconds: float = 0.0  # time in training so far
+    vectors_VE: NDArray[np.float32]  # input vectors: the result
+    outputs_VE: NDArray[np.float32]  # output vectors
+    losses: list[float] = field(default_factory=list)  # mean loss per pair of centre and context, nats, each epoch
+    seconds: float = 0.0  # spent training
 
 
-def initial_state(vocabulary: int, dim: int, seed: int) -> TrainState:
-    """Vectors uniform in +-0.5 / dim, outputs zero, as word2vec."""
-    uniforms = rng.uniforms(rng.key(seed, rng.Stream.INIT), vocabulary * dim)
-    vectors = ((uniforms - 0.5) / dim).astype(np.float32).reshape(vocabulary, dim)
-    return TrainState(0, vectors, np.zeros((vocabulary, dim), np.float32))
+def initial_state(words: int, dim: int, seed: int) -> TrainState:
+    """Inputs uniform in (-0.5 / d, 0.5 / d), outputs zero, as word2vec.c."""
+    vectors = np.empty((words, dim), np.float32)
+    key = rng.key(seed, rng.Stream.INIT)
+    for row in range(0, words, 4096):  # in parts: draws are made in float64
+        part = vectors[row : row + 4096]
+        part[:] = ((rng.uniforms(key, part.size, row * dim) - 0.5) / dim).reshape(part.shape)
+    return TrainState(0, vectors, np.zeros((words, dim), np.float32))
 
 
 def train_skipgram(
@@ -58,29 +56,32 @@ def train_skipgram(
     start: TrainState | None = None,
     on_epoch: Callable[[TrainState], None] = lambda state: None,
 ) -> TrainState:
-    """Train from `start` (or from the first values) to config.epochs; calls `on_epoch` after each.
+    """Train word vectors on lines ids[offsets[i] : offsets[i + 1]]; counts (V,) are those of the vocabulary.
 
-    Shapes   ids (N,) corpus tokens; offsets (lines + 1,) int64, windows stay inside a line; counts (V,) int64.
-    Raises   DivergedError when a vector became infinite or NaN.
+    `start` goes on from a state that `on_epoch` was given; in deterministic mode the end is the same, byte for byte.
+    Raises CorpusError when there is nothing to train on, DivergedError when vectors become non-finite.
     """
-    state = start if start is not None else initial_state(counts.size, config.dim, config.seed)
-    trainer = _Trainer(ids, offsets, counts, config, state)
-    while state.epoch < config.epochs:
+    tokens, words = len(ids), len(counts)
+    if tokens == 0 or words == 0:
+        raise CorpusError("no token of the corpus is in the vocabulary; lower corpus.min_count or give more text")
+    state = start if start is not None else initial_state(words, config.dim, config.seed)
+    run = _Run(ids, offsets, counts, config, state)
+    on_event(PhaseStarted("training", tokens * config.epochs, "tokens"))
+    for epoch in range(state.epoch, config.epochs):
         started = time.perf_counter()
-        loss = trainer.epoch(state.epoch + 1, on_event)
-        state.epoch += 1
-        state.losses.append(loss)
-        state.seconds += time.perf_counter() - started
-        state.vectors_VE, state.outputs_VE = trainer.matrices()
-        if not (np.isfinite(loss) and np.isfinite(state.vectors_VE).all()):
-            raise DivergedError(f"training diverged in epoch {state.epoch}: loss {loss:g}; lower lr")
-        on_epoch(state)
+        loss = run.epoch(epoch, on_event)
+        vectors, outputs = run.vectors()
+        seconds = state.seconds + time.perf_counter() - started
+        if not (math.isfinite(loss) and np.isfinite(vectors).all() and np.isfinite(outputs).all()):
+            raise DivergedError(f"word vectors became non-finite in epoch {epoch + 1}; lower lr (it is {config.lr})")
+        state = TrainState(epoch + 1, vectors, outputs, [*state.losses, loss], seconds)
         on_event(EpochDone(state.epoch, {"loss": loss}))
+        on_epoch(state)
     return state
 
 
-class _Trainer:
-    """The padded matrices and the buffers of a round."""
+class _Run:
+    """The arrays of one training run, laid out as the kernels want them."""
 
     def __init__(
         self,
@@ -90,70 +91,71 @@ class _Trainer:
         config: EmbeddingsConfig,
         state: TrainState,
     ) -> None:
-        v, d = state.vectors_VE.shape
-        width = -(-d // LANES) * LANES
-        self.ids, self.offsets, self.config, self.dim = ids, offsets, config, d
-        self.private = config.mode == "deterministic"
-        self.in_VD = np.zeros((v + PADS, width), np.float32)
-        self.out_VD = np.zeros((v + PADS, width), np.float32)
-        self.in_VD[:v, :d], self.out_VD[:v, :d] = state.vectors_VE, state.outputs_VE
-        self.keep_V = keep_thresholds(counts, config.sample)
-        self.alias_V, self.threshold_V = alias_table(noise_distribution(counts))
-        self.tokens, pool = (TOKENS, POOL) if self.private else (HOGWILD_TOKENS, HOGWILD_POOL)
-        t = self.tokens + 2 * config.window
-        self.words = np.empty((SHARDS, t), np.int32)
-        self.positions = np.empty((SHARDS, t), np.int64)
-        self.lines = np.empty((SHARDS, t), np.int32)
-        self.pool = np.empty((SHARDS, pool), np.int32)
-        in_rows, out_rows = (min(v, n) if self.private else 0 for n in (t, self.tokens + pool))
-        self.in_SMD = np.zeros((SHARDS, in_rows + PADS, width), np.float32)
-        self.out_SMD = np.zeros((SHARDS, out_rows + PADS, width), np.float32)
-        self.slots_in = np.full((SHARDS, v if self.private else 0), -1, np.int32)
-        self.slots_out = np.full_like(self.slots_in, -1)
-        self.touched_in = np.empty((SHARDS, in_rows), np.int32)
-        self.touched_out = np.empty((SHARDS, out_rows), np.int32)
-        self.uses_in = np.empty((SHARDS, in_rows), np.float32)
-        self.uses_out = np.empty((SHARDS, out_rows), np.float32)
-        self.sizes = np.zeros((SHARDS, 2), np.int64)
+        self.config, self.tokens, self.words = config, len(ids), len(counts)
+        self.merging = config.mode == "deterministic"
+        threads = set_threads(config.threads)
+        shards = SHARDS if self.merging else threads
+        size = TOKENS_PER_SHARD
+        if self.merging:
+            size = min(size, max(SMALLEST_ROUND, self.tokens // (SHARDS * ROUNDS_OF_SMALL_CORPUS)))
+        kept = size + 2 * config.window
+        private = 1 + (min(kept * (1 + config.negative), self.words) if self.merging else 0)
+        dim = -(-config.dim // WIDTH) * WIDTH
+        bounds = np.linspace(0, self.tokens, shards + 1).astype(np.int64)
+        self.layout = Layout(bounds, size, config.window, dim, self.words, private)
+        self.n_rounds = -(-int(np.diff(bounds).max()) // size)
+        alias, odds = alias_table(noise_probabilities(counts))
+        self.corpus = Corpus(
+            np.asarray(ids), np.asarray(offsets), keep_thresholds(counts, config.sample), alias, odds
+        )  # fmt: skip
+        self.rounds = new_rounds(shards, size, config.window, config.negative, self.words, self.merging)
+        self.scales = np.append(np.float32(0.0), np.arange(1, shards + 1, dtype=np.float32) ** np.float32(-0.5))
+        self.matrices = _matrices(state, self.words + shards * private, dim)
+        self._call(self._keys(0), 0, np.zeros(0, np.float32))  # compiles, or loads from the cache
 
     def epoch(self, epoch: int, on_event: OnEvent) -> float:
         """One pass over the corpus; returns the mean loss per pair."""
-        config, n = self.config, self.ids.size
-        streams = (rng.Stream.SUBSAMPLE, rng.Stream.NEGATIVE, rng.Stream.WINDOW, rng.Stream.NEGATIVE)
-        keys = np.array([rng.key(config.seed, stream, epoch, part) for part, stream in enumerate(streams)], np.uint64)
-        loss_S, pairs_S = np.zeros(SHARDS), np.zeros(SHARDS, np.int64)
-        on_event(PhaseStarted(f"epoch {epoch}", n, "words"))
-        reported = time.perf_counter()
-        for start in range(0, n, SHARDS * self.tokens):
-            lr_S = self._rates((epoch - 1) * n + start + self.tokens * np.arange(SHARDS), config.epochs * n)
-            word2vec.train_round(
-                self.in_VD, self.out_VD, self.in_SMD, self.out_SMD, self.slots_in, self.slots_out, self.touched_in,
-                self.touched_out, self.uses_in, self.uses_out, self.sizes, self.words, self.positions, self.lines, self.pool, loss_S, pairs_S,
-                self.ids, self.offsets, start, self.tokens, self.keep_V, self.alias_V, self.threshold_V,
-                config.window, config.negative, lr_S, keys, self.private,
-            )  # fmt: skip
-            if self.private:
-                word2vec.merge_round(
-                    self.in_VD, self.out_VD, self.in_SMD, self.out_SMD, self.slots_in, self.slots_out, self.touched_in,
-                    self.touched_out, self.uses_in, self.uses_out, self.sizes, SHRINKAGE * float(lr_S[0]), MERGE_PARTS,
-                )  # fmt: skip
-            if time.perf_counter() - reported > REPORT_SECONDS:
-                reported = time.perf_counter()
-                on_event(Progressed(min(n, start + SHARDS * self.tokens), self._mean(loss_S, pairs_S), epoch))
-        on_event(Progressed(n, self._mean(loss_S, pairs_S), epoch))
-        return self._mean(loss_S, pairs_S)
+        start_epoch(self.rounds)
+        keys = self._keys(epoch)
+        at_once = 1
+        first = 0
+        while first < self.n_rounds:
+            started = time.perf_counter()
+            last = min(first + at_once, self.n_rounds)
+            done = np.arange(first, last) * float(self.layout.size * (len(self.layout.bounds) - 1))
+            progress = (epoch + done / self.tokens) / self.config.epochs
+            self._call(keys, first, (self.config.lr * np.maximum(1.0 - progress, LOWEST_RATE)).astype(np.float32))
+            first = last
+            loss, pairs = self.rounds.loss[:, 0].sum(), self.rounds.loss[:, 1].sum()
+            if first < self.n_rounds:
+                trained = epoch * self.tokens + int(first / self.n_rounds * self.tokens)
+                on_event(Progressed(trained, float(loss / max(pairs, 1.0)), epoch + 1))
+            seconds = max(time.perf_counter() - started, 1e-6)
+            at_once = max(1, min(2 * at_once, int(at_once * SECONDS_BETWEEN_EVENTS / seconds)))
+        on_event(Progressed((epoch + 1) * self.tokens, float(loss / max(pairs, 1.0)), epoch + 1))
+        return float(loss / max(pairs, 1.0))
 
-    def _rates(self, done_S: NDArray[np.int64], total: int) -> NDArray[np.float32]:
-        """Learning rate of each shard: falls linearly with the corpus tokens done."""
-        return (self.config.lr * np.maximum(1.0 - done_S / total, LOWEST_LR)).astype(np.float32)
+    def vectors(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Copies of the input and output vectors, (V, E) each."""
+        dim, size = self.layout.dim, self.words * self.layout.dim
+        x, y = (rows[:size].reshape(self.words, dim)[:, : self.config.dim].copy() for rows in self.matrices)
+        return x, y
 
-    @staticmethod
-    def _mean(loss_S: NDArray[np.float64], pairs_S: NDArray[np.int64]) -> float:
-        return float(loss_S.sum() / max(1, int(pairs_S.sum())))
+    def _keys(self, epoch: int) -> Keys:
+        streams = (rng.Stream.SUBSAMPLE, rng.Stream.WINDOW, rng.Stream.NEGATIVE)
+        return Keys(*(rng.key(self.config.seed, stream, epoch) for stream in streams))
 
-    def matrices(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Vectors and outputs (V, E) without the padding."""
-        return (
-            np.ascontiguousarray(self.in_VD[:-PADS, : self.dim]),
-            np.ascontiguousarray(self.out_VD[:-PADS, : self.dim]),
-        )
+    def _call(self, keys: Keys, first: int, rates: NDArray[np.float32]) -> None:
+        shared = (self.matrices, self.rounds, self.corpus, keys, self.layout)
+        run_rounds(*shared, self.scales, first, first + len(rates), rates, self.merging)
+
+
+def _matrices(state: TrainState, rows: int, dim: int) -> NDArray[np.float32]:
+    """Inputs and outputs, (2, rows * dim), rows on cache lines of their own; the first ones hold those of `state`."""
+    raw = np.zeros(2 * rows * dim + LINE_FLOATS, np.float32)
+    skip = (-raw.ctypes.data // 4) % LINE_FLOATS
+    matrices = raw[skip : skip + 2 * rows * dim].reshape(2, -1)
+    for flat, values_VE in zip(matrices, (state.vectors_VE, state.outputs_VE), strict=True):
+        n, width = values_VE.shape
+        flat[: n * dim].reshape(n, dim)[:, :width] = values_VE
+    return matrices

@@ -53,13 +53,17 @@ if "NUMBA_CACHE_DIR" not in os.environ:
         os.environ["NUMBA_CACHE_DIR"] = str(_folder)
 # omp was the steadiest of the three layers where it was measured; the others follow where it is missing.
 os.environ.setdefault("NUMBA_THREADING_LAYER_PRIORITY", "omp tbb workqueue")
+# A thread that waits spins for microseconds, not milliseconds: where others use the cores too, long spinning takes
+# them from the very thread that is waited for (a third of the speed was left of skip-gram rounds on a busy machine).
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 _wanted = os.environ.get("RNNCLI_THREADS", "")
 if _wanted.isdigit() and "NUMBA_NUM_THREADS" not in os.environ:
     os.environ["NUMBA_NUM_THREADS"] = str(max(int(_wanted), os.cpu_count() or 1))
 
 import numba  # noqa: E402  # after the environment is set
+from numba.core import cgutils  # noqa: E402
 from numba.core import event as numba_event  # noqa: E402
-from numba.extending import overload  # noqa: E402
+from numba.extending import intrinsic, models, overload, register_model  # noqa: E402
 
 NUMBA_VERSION: str = numba.__version__
 CACHE_FOLDER: str | None = os.environ.get("NUMBA_CACHE_DIR")
@@ -100,6 +104,31 @@ def by_precision(single: Callable[..., Any], double: Callable[..., Any]) -> Any:
         return (lambda x: single_jit(x)) if x == numba.float32 else (lambda x: double_jit(x))
 
     return choose
+
+
+class LanesType(numba.types.Type):  # type: ignore[misc]
+    """Sixteen float32 numbers in registers: a value of compiled code only, see kernels/lanes.py."""
+
+    def __init__(self) -> None:
+        super().__init__(name="float32x16")
+
+
+LANES = LanesType()
+NOTHING = numba.types.none
+LANES_LLVM = cgutils.ir.VectorType(cgutils.ir.FloatType(), 16)
+llvm = cgutils.ir
+emits = intrinsic  # a function of compiled code that is given by the LLVM instructions it stands for
+
+
+@register_model(LanesType)
+class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, manager: Any, fe_type: Any) -> None:
+        super().__init__(manager, fe_type, LANES_LLVM)
+
+
+def element_pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
+    """LLVM pointer to element `index` of a contiguous array of one axis."""
+    return builder.gep(context.make_array(array_type)(context, builder, array).data, [index])
 
 
 def set_threads(n: int) -> int:

@@ -69,10 +69,8 @@ def add_product(c_MN, a_MK, b_KN):
     m, k_total = a_MK.shape
     for k0 in range(0, k_total, K_BLOCK):
         k1 = min(k0 + K_BLOCK, k_total)
-        i = 0
-        while i + 4 <= m:
+        # Ranges, because numba would compile `i = 0; while ...` once more for the literal 0.
+        for i in range(0, m - 3, 4):
             _rows4(c_MN, i, a_MK, b_KN, k0, k1)
-            i += 4
-        while i < m:
+        for i in range(m - m % 4, m):
             _rows1(c_MN, i, a_MK, b_KN, k0, k1)
-            i += 1

@@ -1,374 +1,204 @@
-"""Skip-gram with negative sampling: one centre word against its window, in synchronous rounds or lock-free.
+"""Skip-gram with negative sampling: the gradient step of one centre word.
 
-Dimension key: V words, D padded vector length (a multiple of 16), K negatives, M private rows, S shards, T tokens of a shard,
-Q noise words of a pool.
+Dimension key: D floats of a padded row (a multiple of 16), K negatives, W words of a shard.
 
-For a centre word with output vector o_0, noise words o_1..o_K and every context word with input vector v (Mikolov et al.
-2013, "Distributed representations of words and phrases", eq. 4; roles as in the authors' program, the context predicts
-the centre):
+For a centre word o and its contexts c with the same negatives n_1 .. n_K for all of them,
+    loss = -sum_c [ log sigmoid(x_c . y_o) + sum_k log sigmoid(-x_c . y_{n_k}) ],
+    dloss/dx_c = -sum_k e_ck y_k,   dloss/dy_k = -sum_c e_ck x_c,   e_ck = [k = o] - sigmoid(x_c . y_k).
+Source: Mikolov et al. 2013, "Distributed Representations of Words and Phrases", eq. (4); negatives shared by the
+block after Ji et al. 2016, "Parallelizing Word2Vec in Shared and Distributed Memory" (pWord2Vec).
 
-    L = -log s(v.o_0) - sum_k log s(-v.o_k),   s(x) = 1 / (1 + e^-x)
-    g_0 = lr (1 - s(v.o_0)),  g_k = -lr s(v.o_k),   v += sum_k g_k o_k,   o_k += g_k v
-
-The noise words are shared by all contexts of a centre (Ji et al. 2016, "Parallelizing word2vec in shared and distributed
-memory"), and two contexts meet six outputs at a time: twelve dot products, then one pass that updates all eight rows.
-Plain loops would be bound by loads and stores.
+Six outputs are held in registers while the contexts stream past in pairs. Rows are padded to whole cache lines.
 """
 
-import math
+from typing import NamedTuple
 
 import numpy as np
 
-from rnncli.kernels import scalar
-from rnncli.kernels._jit import kernel, parallel_kernel, prange, relaxed_kernel
+from rnncli.kernels._jit import kernel
+from rnncli.kernels.lanes import (
+    WIDTH,
+    add,
+    fma,
+    load,
+    log,
+    mul,
+    prefetch,
+    sigmoid,
+    splat,
+    store,
+    sub,
+    sums_of_twelve,
+    survival,
+)
 
-_exp, _hash, _uniform = scalar.exp, scalar.counter_hash, scalar.uniform_of
-BLOCK = 6  # outputs that meet two contexts at a time: the centre and five noise words
-ONE = np.float32(1.0)
-SMALLEST_PRODUCT = 1e-200  # probabilities are multiplied up to here before one logarithm is taken
-
-
-@relaxed_kernel
-def _dots(f, first, v0, v1, o0, o1, o2, o3, o4, o5):
-    """f[first + k] = v0.o_k, f[first + 6 + k] = v1.o_k."""
-    a0 = a1 = a2 = a3 = a4 = a5 = np.float32(0.0)
-    b0 = b1 = b2 = b3 = b4 = b5 = np.float32(0.0)
-    for j in range(v0.size):
-        x, y = v0[j], v1[j]
-        a0 += x * o0[j]
-        b0 += y * o0[j]
-        a1 += x * o1[j]
-        b1 += y * o1[j]
-        a2 += x * o2[j]
-        b2 += y * o2[j]
-        a3 += x * o3[j]
-        b3 += y * o3[j]
-        a4 += x * o4[j]
-        b4 += y * o4[j]
-        a5 += x * o5[j]
-        b5 += y * o5[j]
-    f[first], f[first + 1], f[first + 2], f[first + 3], f[first + 4], f[first + 5] = a0, a1, a2, a3, a4, a5
-    f[first + 6], f[first + 7], f[first + 8], f[first + 9], f[first + 10], f[first + 11] = b0, b1, b2, b3, b4, b5
+OUTPUTS = 6  # outputs of a block; 1 + K is cut into blocks of so many, the last one filled up with idle rows
+PAIR = 2 * OUTPUTS
+PAIRS_PER_LOG = 4  # likelihoods (at least 1e-8 each) multiplied before a logarithm is taken
+ZERO, ONE = np.float32(0.0), np.float32(1.0)
 
 
-@relaxed_kernel
-def _update(g, first, v0, v1, o0, o1, o2, o3, o4, o5):
-    """v_i += sum_k g_ik o_k and o_k += sum_i g_ik v_i, both with the old values; the eight rows are distinct."""
-    a0, a1, a2, a3, a4, a5 = g[first], g[first + 1], g[first + 2], g[first + 3], g[first + 4], g[first + 5]
-    b0, b1, b2, b3, b4, b5 = g[first + 6], g[first + 7], g[first + 8], g[first + 9], g[first + 10], g[first + 11]
-    for j in range(v0.size):
-        x, y = v0[j], v1[j]
-        p0, p1, p2, p3, p4, p5 = o0[j], o1[j], o2[j], o3[j], o4[j], o5[j]
-        v0[j] = x + a0 * p0 + a1 * p1 + a2 * p2 + a3 * p3 + a4 * p4 + a5 * p5
-        v1[j] = y + b0 * p0 + b1 * p1 + b2 * p2 + b3 * p3 + b4 * p4 + b5 * p5
-        o0[j] = p0 + a0 * x + b0 * y
-        o1[j] = p1 + a1 * x + b1 * y
-        o2[j] = p2 + a2 * x + b2 * y
-        o3[j] = p3 + a3 * x + b3 * y
-        o4[j] = p4 + a4 * x + b4 * y
-        o5[j] = p5 + a5 * x + b5 * y
+class Scratch(NamedTuple):
+    """Work space for one block."""
 
-
-@relaxed_kernel
-def _gradients(f, sign, lr):
-    """f[k] <- lr sign_k (1 - s(sign_k f_k)); returns the product of the probabilities s(sign_k f_k) of the real pairs."""
-    product = 1.0
-    for k in range(f.size):
-        probability = ONE / (ONE + _exp(-sign[k] * f[k]))
-        f[k] = lr * sign[k] * (ONE - probability)
-        product *= np.float64(probability) if sign[k] != 0 else 1.0
-    return product
+    contexts: np.ndarray  # (2 window + 2,) int64, offsets of the contexts' rows in x
+    outputs: np.ndarray  # (6,) int64, offsets of the outputs' rows in y
+    steps: np.ndarray  # ((window + 1) * 16,) float32, e_ck lr of every pair of contexts
+    masks: np.ndarray  # (48,) float32: labels, lanes in use of a full pair, lanes in use of the last pair
 
 
 @kernel
-def _choose_noise(outputs, centre, pool_Q, start, negative, first_pad):
-    """outputs = centre, then the first `negative` words of the pool from `start` on that differ; the rest are pads."""
-    outputs[0] = centre
-    chosen = 1
-    for i in range(pool_Q.size):
-        if chosen > negative:
-            break
-        word = pool_Q[(start + i) % pool_Q.size]
-        fresh = True
-        for k in range(chosen):
-            if outputs[k] == word:
-                fresh = False
-        if fresh:
-            outputs[chosen] = word
-            chosen += 1
-    for k in range(chosen, outputs.size):
-        outputs[k] = first_pad + k % BLOCK
-    return chosen
+def new_scratch(window):
+    """Work space for windows of up to `window` words on each side; shapes as in Scratch."""
+    scratch = Scratch(
+        np.empty(2 * window + 2, np.int64),
+        np.empty(OUTPUTS, np.int64),
+        np.empty((window + 1) * WIDTH, np.float32),
+        np.empty(3 * WIDTH, np.float32),
+    )
+    for i in range(3 * WIDTH):
+        scratch.masks[i] = ZERO  # lanes 12 .. 15 stay so
+    return scratch
 
 
 @kernel
-def _two_contexts(in_MD, out_MD, c0, c1, outputs, f, sign, lr):
-    """Meet contexts c0 and c1 with all outputs, in blocks of six; returns the product of probabilities."""
-    v0, v1 = in_MD[c0], in_MD[c1]
-    for k in range(0, outputs.size, BLOCK):
-        o = outputs[k : k + BLOCK]
-        rows = (out_MD[o[0]], out_MD[o[1]], out_MD[o[2]], out_MD[o[3]], out_MD[o[4]], out_MD[o[5]])
-        _dots(f, 2 * k, v0, v1, rows[0], rows[1], rows[2], rows[3], rows[4], rows[5])
-    product = _gradients(f, sign, lr)
-    for k in range(0, outputs.size, BLOCK):
-        o = outputs[k : k + BLOCK]
-        rows = (out_MD[o[0]], out_MD[o[1]], out_MD[o[2]], out_MD[o[3]], out_MD[o[4]], out_MD[o[5]])
-        _update(f, 2 * k, v0, v1, rows[0], rows[1], rows[2], rows[3], rows[4], rows[5])
-    return product
+def block_step(x, y, scratch, n_pairs, lr, dim):
+    """One gradient step of 2 n_pairs contexts against six outputs; returns the summed log-likelihood of the lanes.
 
-
-@kernel
-def _fill_signs(sign, chosen, outputs, both):
-    """+1 for the centre, -1 for noise, 0 for pads (and for the second context unless `both`), in the layout of f."""
-    for k in range(outputs):
-        value = np.float32(0.0) if k >= chosen else (ONE if k == 0 else -ONE)
-        at = 2 * (k - k % BLOCK) + k % BLOCK
-        sign[at] = value
-        sign[at + BLOCK] = value if both else np.float32(0.0)
-
-
-@kernel
-def train_centres(
-    in_MD, out_MD, inputs_T, outputs_T, position_T, line_T, first, last, pool_Q, window, negative, lr, keys
-):
-    """Train on the kept tokens first .. last-1 as centres, against the window of 1..`window` kept tokens around each.
-
-    Shapes   in_MD, out_MD (M, D) float32, in and out, the last six rows of each are zero pads; inputs_T, outputs_T (T,)
-             int32: rows of each kept token; position_T (T,) int64 in the corpus; line_T (T,) int32: windows stay in a
-             line; pool_Q (Q,) int32 rows of noise words; keys (2,) uint64 for window and noise; lr float32.
-    Returns  (sum of -log probabilities in nats, number of centre-context pairs).
+    Shapes   x, y float32 with one axis: rows of `dim` floats at the offsets in scratch.contexts and scratch.outputs;
+             scratch.masks filled by `_set_masks`.
+    Writes   the rows of x and y, scratch.steps.
+    Order    all e_ck first, from the rows as they were; then pair after pair, x_c += lr sum_k e_ck y_k with y as it
+             was; the sum for y uses x_c as it was before its pair; then y_k += its sum, one output after the other.
+             So a word that occurs twice gets both its steps.
+    Exact    steps to float32; the likelihood is 1 - |e|, so the loss of one outcome ends at 18.4 nats.
     """
-    width = (negative + BLOCK) // BLOCK * BLOCK
-    outputs, f = np.empty(width, np.int32), np.empty(2 * width, np.float32)
-    sign_both, sign_one = np.empty(2 * width, np.float32), np.empty(2 * width, np.float32)
-    contexts = np.empty(2 * window, np.int32)
-    pad_in, pad_out = in_MD.shape[0] - BLOCK, out_MD.shape[0] - BLOCK
-    loss, product, pairs, signs_for = 0.0, 1.0, 0, -1
-    for t in range(first, last):
-        radius = 1 + np.int64(_hash(keys[0], position_T[t]) % np.uint64(window))
+    c, steps = scratch.contexts, scratch.steps
+    k0, k1, k2 = scratch.outputs[0], scratch.outputs[1], scratch.outputs[2]
+    k3, k4, k5 = scratch.outputs[3], scratch.outputs[4], scratch.outputs[5]
+    rate = splat(lr)
+    labels = load(scratch.masks, 0)
+    loglik = splat(ZERO)
+    likelihood = splat(ONE)
+    for p in range(n_pairs):
+        c0, c1 = c[2 * p], c[2 * p + 1]
+        a00 = a01 = a02 = a03 = a04 = a05 = a10 = a11 = a12 = a13 = a14 = a15 = splat(ZERO)
+        for j in range(0, dim, WIDTH):
+            x0, x1 = load(x, c0 + j), load(x, c1 + j)
+            y0, y1, y2 = load(y, k0 + j), load(y, k1 + j), load(y, k2 + j)
+            a00, a01, a02 = fma(x0, y0, a00), fma(x0, y1, a01), fma(x0, y2, a02)
+            a10, a11, a12 = fma(x1, y0, a10), fma(x1, y1, a11), fma(x1, y2, a12)
+            y3, y4, y5 = load(y, k3 + j), load(y, k4 + j), load(y, k5 + j)
+            a03, a04, a05 = fma(x0, y3, a03), fma(x0, y4, a04), fma(x0, y5, a05)
+            a13, a14, a15 = fma(x1, y3, a13), fma(x1, y4, a14), fma(x1, y5, a15)
+        z = sums_of_twelve(a00, a01, a02, a03, a04, a05, a10, a11, a12, a13, a14, a15)
+        used = load(scratch.masks, WIDTH if p + 1 < n_pairs else 2 * WIDTH)
+        e = mul(sub(labels, sigmoid(z)), used)
+        store(steps, p * WIDTH, mul(e, rate))
+        likelihood = mul(likelihood, survival(e))
+        if p % PAIRS_PER_LOG == PAIRS_PER_LOG - 1:
+            loglik = add(loglik, log(likelihood))
+            likelihood = splat(ONE)
+    loglik = add(loglik, log(likelihood))
+    for j in range(0, dim, WIDTH):
+        y0, y1, y2 = load(y, k0 + j), load(y, k1 + j), load(y, k2 + j)
+        y3, y4, y5 = load(y, k3 + j), load(y, k4 + j), load(y, k5 + j)
+        dy0 = dy1 = dy2 = dy3 = dy4 = dy5 = splat(ZERO)
+        for p in range(n_pairs):
+            c0, c1, e = c[2 * p], c[2 * p + 1], p * WIDTH
+            x0, x1 = load(x, c0 + j), load(x, c1 + j)
+            e0, e1 = splat(steps[e]), splat(steps[e + 6])
+            dx0, dx1 = mul(e0, y0), mul(e1, y0)
+            dy0 = fma(e0, x0, fma(e1, x1, dy0))
+            e0, e1 = splat(steps[e + 1]), splat(steps[e + 7])
+            dx0, dx1 = fma(e0, y1, dx0), fma(e1, y1, dx1)
+            dy1 = fma(e0, x0, fma(e1, x1, dy1))
+            e0, e1 = splat(steps[e + 2]), splat(steps[e + 8])
+            dx0, dx1 = fma(e0, y2, dx0), fma(e1, y2, dx1)
+            dy2 = fma(e0, x0, fma(e1, x1, dy2))
+            e0, e1 = splat(steps[e + 3]), splat(steps[e + 9])
+            dx0, dx1 = fma(e0, y3, dx0), fma(e1, y3, dx1)
+            dy3 = fma(e0, x0, fma(e1, x1, dy3))
+            e0, e1 = splat(steps[e + 4]), splat(steps[e + 10])
+            dx0, dx1 = fma(e0, y4, dx0), fma(e1, y4, dx1)
+            dy4 = fma(e0, x0, fma(e1, x1, dy4))
+            e0, e1 = splat(steps[e + 5]), splat(steps[e + 11])
+            dx0, dx1 = fma(e0, y5, dx0), fma(e1, y5, dx1)
+            dy5 = fma(e0, x0, fma(e1, x1, dy5))
+            store(x, c0 + j, add(x0, dx0))
+            store(x, c1 + j, add(load(x, c1 + j), dx1))  # read again: both may be the same word
+        store(y, k0 + j, add(y0, dy0))
+        store(y, k1 + j, add(load(y, k1 + j), dy1))
+        store(y, k2 + j, add(load(y, k2 + j), dy2))
+        store(y, k3 + j, add(load(y, k3 + j), dy3))
+        store(y, k4 + j, add(load(y, k4 + j), dy4))
+        store(y, k5 + j, add(load(y, k5 + j), dy5))
+    return loglik
+
+
+@kernel
+def _set_masks(masks, outputs, first, odd):
+    """Labels and lanes in use of a block: lane 6 c + k is context c of a pair against output k.
+
+    Shapes   masks (48,) float32 out; outputs (6,) int64, negative where idle.
+    """
+    for k in range(OUTPUTS):
+        label = ONE if first and k == 0 else ZERO
+        used = ONE if outputs[k] >= 0 else ZERO
+        masks[k] = masks[OUTPUTS + k] = label
+        masks[WIDTH + k] = masks[WIDTH + OUTPUTS + k] = masks[2 * WIDTH + k] = used
+        masks[2 * WIDTH + OUTPUTS + k] = ZERO if odd else used
+
+
+@kernel
+def train_words(x, y, words, low, high, outputs_WK, first, last, idle, window, lr, dim):
+    """Train the centres words[first : last] in order; returns (loss in nats, pairs of centre and context).
+
+    Shapes   x, y float32 with one axis, rows of `dim` floats; words (W,) int32 rows of x; low, high (W,) int32: the
+             contexts of centre i are words[low[i] : high[i]] without i; outputs_WK (W, 1 + K) int32 rows of y, the
+             centre's own first, -1 where a negative is the centre itself; idle a row of both that is zero.
+    Writes   x and y.
+    """
+    scratch = new_scratch(window)
+    contexts, outputs = scratch.contexts, scratch.outputs
+    n_outputs = outputs_WK.shape[1]
+    blocks = (n_outputs + OUTPUTS - 1) // OUTPUTS
+    loglik = splat(ZERO)
+    pairs = 0
+    for i in range(first, last):
         n = 0
-        for u in range(max(0, t - radius), min(inputs_T.size, t + radius + 1)):
-            if u != t and line_T[u] == line_T[t]:
-                contexts[n] = inputs_T[u]
+        for j in range(low[i], high[i]):
+            if j != i:
+                contexts[n] = np.int64(words[j]) * dim
                 n += 1
+        # The rows of the next centre, and a context that enters soon, travel while this one is computed.
+        if i + 1 < last:
+            for k in range(n_outputs):
+                row = np.int64(max(outputs_WK[i + 1, k], 0)) * dim
+                for j in range(0, dim, WIDTH):
+                    prefetch(y, row + j)
+            row = np.int64(words[min(i + window + 2, words.shape[0] - 1)]) * dim
+            for j in range(0, dim, WIDTH):
+                prefetch(x, row + j)
         if n == 0:
             continue
-        start = np.int64(_hash(keys[1], position_T[t]) % np.uint64(pool_Q.size))
-        chosen = _choose_noise(outputs, outputs_T[t], pool_Q, start, negative, pad_out)
-        if chosen != signs_for:
-            _fill_signs(sign_both, chosen, width, True)
-            _fill_signs(sign_one, chosen, width, False)
-            signs_for = chosen
-        i = 0
-        while i < n:
-            if i + 1 < n and contexts[i] != contexts[i + 1]:
-                product *= _two_contexts(in_MD, out_MD, contexts[i], contexts[i + 1], outputs, f, sign_both, lr)
-                i += 2
-            else:
-                product *= _two_contexts(in_MD, out_MD, contexts[i], pad_in, outputs, f, sign_one, lr)
-                i += 1
-            if product < SMALLEST_PRODUCT:
-                loss -= math.log(max(product, 1e-307))
-                product = 1.0
         pairs += n
-    return loss - math.log(product), pairs
-
-
-@kernel
-def _keeps(word, position, keep_V, key):
-    """Whether a token survives sub-sampling: 32 random bits of its position against the word's threshold."""
-    return (_hash(key, position) >> np.uint64(32)) <= np.uint64(keep_V[word])
-
-
-@kernel
-def _collect(words_T, position_T, line_T, ids, offsets, p0, p1, margin, keep_V, key):
-    """Tokens of ids[p0:p1] that survive sub-sampling, with up to `margin` survivors of the same line on either side.
-
-    Returns (first, last, n): the survivors of p0 .. p1-1 are words_T[first:last] of n.
-    """
-    line = np.searchsorted(offsets, p0, side="right") - 1
-    n, p = 0, p0 - 1
-    while p >= offsets[line] and n < margin:
-        if _keeps(ids[p], p, keep_V, key):
-            words_T[n], position_T[n], line_T[n] = ids[p], p, line
+        odd = n % 2 == 1
+        if odd:
+            contexts[n] = idle * dim
             n += 1
-        p -= 1
-    for i in range(n // 2):  # they were met backwards
-        words_T[i], words_T[n - 1 - i] = words_T[n - 1 - i], words_T[i]
-        position_T[i], position_T[n - 1 - i] = position_T[n - 1 - i], position_T[i]
-    first = n
-    for p in range(p0, p1):
-        while p >= offsets[line + 1]:
-            line += 1
-        if _keeps(ids[p], p, keep_V, key):
-            words_T[n], position_T[n], line_T[n] = ids[p], p, line
-            n += 1
-    last, p = n, p1
-    while p < offsets[line + 1] and n < last + margin:
-        if _keeps(ids[p], p, keep_V, key):
-            words_T[n], position_T[n], line_T[n] = ids[p], p, line
-            n += 1
-        p += 1
-    return first, last, n
-
-
-@kernel
-def _draw_pool(pool_Q, alias_V, threshold_V, key, start):
-    """Noise words by the alias method (Walker 1977): one 64-bit draw names a column and decides between its two words."""
-    for i in range(pool_Q.size):
-        draw = _hash(key, start + i)
-        column = np.int64(((draw >> np.uint64(32)) * np.uint64(alias_V.size)) >> np.uint64(32))
-        low = draw & np.uint64(0xFFFFFFFF)
-        pool_Q[i] = column if low < np.uint64(threshold_V[column]) else alias_V[column]
-
-
-@kernel
-def _take_row(private_MD, slots_V, touched_M, uses_M, n, word, uses, shared_VD):
-    """Note `uses` of a word; its private row is copied from the shared matrix when the shard meets it first."""
-    if slots_V[word] < 0:
-        slots_V[word] = n
-        touched_M[n] = word
-        uses_M[n] = 0
-        for j in range(shared_VD.shape[1]):
-            private_MD[n, j] = shared_VD[word, j]
-        n += 1
-    uses_M[slots_V[word]] += uses
-    return n
-
-
-@kernel
-def _forget(slots_in_V, slots_out_V, touched_in_M, touched_out_M, sizes):
-    """No word has a private row any more."""
-    for i in range(sizes[0]):
-        slots_in_V[touched_in_M[i]] = -1
-    for i in range(sizes[1]):
-        slots_out_V[touched_out_M[i]] = -1
-    sizes[0] = 0
-    sizes[1] = 0
-
-
-@kernel
-def _private_round(
-    in_VD, out_VD, in_MD, out_MD, slots_in_V, slots_out_V, touched_in_M, touched_out_M, uses_in_M, uses_out_M, sizes,
-    words_T, position_T, line_T, first, last, n, pool_Q, window, negative, lr, keys,
-):  # fmt: skip
-    """Copy the rows a shard needs, then train on the copies; sizes = (input rows, output rows) touched."""
-    inputs_T, outputs_T = np.empty(n, np.int32), np.empty(n, np.int32)
-    rows = 0
-    for t in range(n):
-        rows = _take_row(in_MD, slots_in_V, touched_in_M, uses_in_M, rows, words_T[t], ONE, in_VD)
-        inputs_T[t] = slots_in_V[words_T[t]]
-    sizes[0] = rows
-    rows = 0
-    for t in range(first, last):
-        rows = _take_row(out_MD, slots_out_V, touched_out_M, uses_out_M, rows, words_T[t], ONE, out_VD)
-        outputs_T[t] = slots_out_V[words_T[t]]
-    noise_uses = np.float32((last - first) * negative / pool_Q.size)
-    for i in range(pool_Q.size):
-        rows = _take_row(out_MD, slots_out_V, touched_out_M, uses_out_M, rows, pool_Q[i], noise_uses, out_VD)
-        pool_Q[i] = slots_out_V[pool_Q[i]]
-    sizes[1] = rows
-    return train_centres(
-        in_MD, out_MD, inputs_T, outputs_T, position_T[:n], line_T[:n], first, last, pool_Q, window, negative, lr, keys
-    )
-
-
-@parallel_kernel
-def train_round(
-    in_VD, out_VD, in_SMD, out_SMD, slots_in_SV, slots_out_SV, touched_in_SM, touched_out_SM,
-    uses_in_SM, uses_out_SM, sizes_S2, words_ST, position_ST, line_ST, pool_SQ, loss_S, pairs_S, ids, offsets, start, tokens, keep_V, alias_V,
-    threshold_V, window, negative, lr_S, keys, private,
-):  # fmt: skip
-    """One round: shard s trains on ids[start + s tokens : start + (s+1) tokens].
-
-    With `private` each shard works on its own copies of the rows it touches, to be merged by merge_round: the result does
-    not depend on the threads. Without it all shards update the shared matrices as they go (Niu et al. 2011, "Hogwild").
-
-    Shapes   in_VD, out_VD (V + 6, D) float32, shared; in_SMD, out_SMD (S, M, D); slots_*_SV (S, V) int32, -1 for a word
-             without a row; touched_*_SM (S, M) int32; sizes_S2 (S, 2) int64; words, position, line (S, T); pool_SQ (S, Q)
-             int32; loss_S float64, pairs_S int64 (S,), accumulated; ids, offsets: the corpus; keep_V, threshold_V (V,)
-             uint32, alias_V (V,) int32; uses_*_SM (S, M) float32 out; lr_S (S,) float32; keys (4,) uint64: sub-sampling, noise pool, window, noise.
-    """
-    for s in prange(words_ST.shape[0]):
-        p0 = min(start + s * tokens, ids.size)
-        p1 = min(p0 + tokens, ids.size)
-        if private:
-            _forget(slots_in_SV[s], slots_out_SV[s], touched_in_SM[s], touched_out_SM[s], sizes_S2[s])
-        if p0 < p1:
-            first, last, n = _collect(
-                words_ST[s], position_ST[s], line_ST[s], ids, offsets, p0, p1, window, keep_V, keys[0]
-            )
-            _draw_pool(pool_SQ[s], alias_V, threshold_V, keys[1], p0 // tokens * pool_SQ.shape[1])
-            if private:
-                loss, pairs = _private_round(
-                    in_VD, out_VD, in_SMD[s], out_SMD[s], slots_in_SV[s], slots_out_SV[s], touched_in_SM[s],
-                    touched_out_SM[s], uses_in_SM[s], uses_out_SM[s], sizes_S2[s], words_ST[s], position_ST[s], line_ST[s], first, last, n, pool_SQ[s],
-                    window, negative, lr_S[s], keys[2:],
-                )  # fmt: skip
-            else:
-                words = words_ST[s, :n]
-                loss, pairs = train_centres(
-                    in_VD, out_VD, words, words, position_ST[s, :n], line_ST[s, :n], first, last, pool_SQ[s],
-                    window, negative, lr_S[s], keys[2:],
-                )  # fmt: skip
-            loss_S[s] += loss
-            pairs_S[s] += pairs
-
-
-@kernel
-def _merge_rows(shared_VD, private_SMD, slots_SV, touched_SM, uses_SM, sizes_S, rate, part, parts):
-    """Add the shards' changes of the words of one part, scaled as merge_round says."""
-    shards, d = private_SMD.shape[0], shared_VD.shape[1]
-    owners = np.empty(shards, np.int64)
-    for s in range(shards):
-        for i in range(sizes_S[s]):
-            word = touched_SM[s, i]
-            if word % parts != part:
-                continue
-            n = 0
-            for r in range(shards):
-                if slots_SV[r, word] >= 0:
-                    owners[n] = r
-                    n += 1
-            if owners[0] != s:
-                continue  # an earlier shard touched it too and merged it
-            row = shared_VD[word]
-            if n == 1:
-                for j in range(d):
-                    row[j] = private_SMD[s, i, j]
-                continue
-            uses = 0.0
-            for m in range(n):
-                uses += uses_SM[owners[m], slots_SV[owners[m], word]]
-            whole, part_of_it = -math.expm1(-rate * uses), -math.expm1(-rate * uses / n)
-            scale = np.float32(whole / (n * part_of_it))
-            for m in range(1, n):  # gather the changes in the first owner's copy
-                other = private_SMD[owners[m], slots_SV[owners[m], word]]
-                mine = private_SMD[s, i]
-                for j in range(d):
-                    mine[j] += other[j] - row[j]
-            for j in range(d):
-                row[j] += scale * (private_SMD[s, i, j] - row[j])
-
-
-@parallel_kernel
-def merge_round(
-    in_VD, out_VD, in_SMD, out_SMD, slots_in_SV, slots_out_SV, touched_in_SM, touched_out_SM, uses_in_SM, uses_out_SM,
-    sizes_S2, rate, parts,
-):  # fmt: skip
-    """Fold the private rows of a round into the shared matrices; each row has one owner, shards are added in order.
-
-    A row that n shards used u times in all changes by the sum of their changes times
-    (1 - e^(-rate u)) / (n (1 - e^(-rate u / n))): steps towards one optimum shrink what is left to go by a factor each,
-    so rarely used rows get the sum of the shards' steps (as one after the other), often used ones their mean. Plain
-    sums diverge for frequent words, plain means learn rare ones too slowly.
-
-    Shapes   as train_round; uses_*_SM (S, M) float32: uses of each private row; rate: shrinkage per use.
-    """
-    for part in prange(2 * parts):
-        if part < parts:
-            _merge_rows(in_VD, in_SMD, slots_in_SV, touched_in_SM, uses_in_SM, sizes_S2[:, 0], rate, part, parts)
-        else:
-            _merge_rows(
-                out_VD, out_SMD, slots_out_SV, touched_out_SM, uses_out_SM, sizes_S2[:, 1], rate, part - parts, parts
-            )
+        for block in range(blocks):
+            for k in range(OUTPUTS):
+                at = block * OUTPUTS + k
+                row = outputs_WK[i, at] if at < n_outputs else -1
+                outputs[k] = np.int64(row) * dim if row >= 0 else -1
+            _set_masks(scratch.masks, outputs, block == 0, odd)
+            for k in range(OUTPUTS):
+                if outputs[k] < 0:
+                    outputs[k] = idle * dim
+            loglik = add(loglik, block_step(x, y, scratch, n // 2, lr, dim))
+    store(scratch.masks, 0, loglik)
+    loss = 0.0
+    for k in range(WIDTH):
+        loss -= np.float64(scratch.masks[k])
+    return loss, pairs

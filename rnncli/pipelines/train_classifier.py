@@ -1,5 +1,7 @@
 """Labelled text -> a trained classifier in a run folder."""
 
+import math
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,7 +30,10 @@ from rnncli.rnn.network import Network, NetworkSpec
 from rnncli.rnn.optimiser import Optimiser
 from rnncli.rnn.train_state import TrainState
 from rnncli.rnn.training import evaluate_network, fit
+from rnncli.rnn.warmup import prepare
 
+# Short epochs are not worth a checkpoint each. Time decides when one is written, never what a resumed run ends with.
+CHECKPOINT_SECONDS = 5.0
 SHOWN = ("train_loss", "valid_loss", "valid_accuracy", "grad_norm_median")  # of history.jsonl, in EpochDone
 
 
@@ -71,13 +76,17 @@ def run(
             state.restore(tensors, meta)
             on_event(Note(f"resumed after epoch {state.epoch}"))
         folder.keep_history(state.epoch)
+        prepare(network.spec.cell, network.spec.head, config.training, dropout=config.model.dropout)
         folder.write_text("config.yaml", config_to_yaml(config))
+        saved = -math.inf
         try:
             for row in fit(state, data.train, data.valid, data.labels, config.training, config.seed, on_event):
                 folder.append_history(row)
-                save_checkpoint(folder, state.to_tensors(), {**state.to_meta(), "identity": identity})
                 on_event(EpochDone(state.epoch, {name: row[name] for name in SHOWN}, bool(row["best"])))
-                on_event(CheckpointSaved(str(folder.path), state.epoch))
+                if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                    save_checkpoint(folder, state.to_tensors(), {**state.to_meta(), "identity": identity})
+                    on_event(CheckpointSaved(str(folder.path), state.epoch))
+                    saved = time.monotonic()
         except DivergedError:
             if state.best.epoch > 0:
                 _save(folder, config, data, state, inputs, threads, hit_rate)

@@ -49,7 +49,8 @@ def test_another_seed_gives_another_model(task, tmp_path):
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-def test_a_killed_and_resumed_run_ends_with_the_same_bytes(task, tmp_path, optimizer):
+def test_a_killed_and_resumed_run_ends_with_the_same_bytes(task, tmp_path, optimizer, monkeypatch):
+    monkeypatch.setattr(train_classifier, "CHECKPOINT_SECONDS", 0.0)
     config = recipe(task, f"training.optimizer={optimizer}", "training.momentum=0.5", "training.lr=0.01")
     whole = train_classifier.run(config, tmp_path / "whole")
 

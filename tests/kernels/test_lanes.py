@@ -1,0 +1,59 @@
+"""Sixteen lanes at a time, against NumPy."""
+
+import numpy as np
+
+from rnncli.kernels import lanes
+from rnncli.kernels._jit import kernel
+
+
+@kernel
+def _apply(out, a, which):
+    for i in range(0, a.shape[0], 16):
+        v = lanes.load(a, i)
+        if which == 0:
+            lanes.store(out, i, lanes.sigmoid(v))
+        elif which == 1:
+            lanes.store(out, i, lanes.log(v))
+        elif which == 2:
+            lanes.store(out, i, lanes.survival(v))
+        elif which == 3:
+            lanes.store(out, i, lanes.sub(lanes.mul(v, v), lanes.splat(a[i])))
+
+
+@kernel
+def _twelve(out, a):
+    v = lanes.sums_of_twelve(
+        lanes.load(a, 0), lanes.load(a, 16), lanes.load(a, 32), lanes.load(a, 48), lanes.load(a, 64), lanes.load(a, 80),
+        lanes.load(a, 96), lanes.load(a, 112), lanes.load(a, 128), lanes.load(a, 144), lanes.load(a, 160),
+        lanes.load(a, 176),
+    )  # fmt: skip
+    lanes.store(out, 0, v)
+
+
+def apply(a, which):
+    out = np.empty_like(a)
+    _apply(out, a, which)
+    return out
+
+
+def test_sigmoid_log_and_survival_match_numpy():
+    z = np.linspace(-30, 30, 1600).astype(np.float32)
+    expected = 1.0 / (1.0 + np.exp(-z.astype(np.float64)))
+    np.testing.assert_allclose(apply(z, 0), expected, atol=2e-7)
+    p = np.concatenate([np.logspace(-32, 3, 1584), [1.0, 0.5, 2.0, 0.70710677, 0.70710683, 1.4142135] + [3.0] * 10])
+    np.testing.assert_allclose(apply(p.astype(np.float32), 1), np.log(p.astype(np.float32)), rtol=3e-7, atol=2e-7)
+    e = np.linspace(-1, 1, 160).astype(np.float32)
+    np.testing.assert_allclose(apply(e, 2), np.maximum(1 - np.abs(e), 1e-8), atol=1e-7)
+
+
+def test_products_and_splats_are_lane_by_lane():
+    a = np.random.default_rng(0).normal(size=64).astype(np.float32)
+    np.testing.assert_allclose(apply(a, 3), a * a - np.repeat(a[::16], 16), atol=1e-6)
+
+
+def test_sums_of_twelve_sums_every_vector():
+    a = np.random.default_rng(1).normal(size=192).astype(np.float32)
+    out = np.full(16, np.nan, np.float32)
+    _twelve(out, a)
+    np.testing.assert_allclose(out[:12], a.reshape(12, 16).sum(axis=1), atol=1e-5)
+    np.testing.assert_array_equal(out[12:], 0.0)

@@ -1,0 +1,46 @@
+"""Skip-gram with negative sampling by its formulas, one centre word at a time, in the precision of its arguments."""
+
+import numpy as np
+
+BLOCK = 6  # outputs that are trained together; a centre with more takes them one block after the other
+
+
+def sigmoid(z):
+    return 1.0 / (1.0 + np.exp(-z))
+
+
+def loss(x_CE, y_KE, labels_K):
+    """-sum over contexts and outputs of log sigmoid(x . y) where the label is 1, log sigmoid(-x . y) where it is 0."""
+    signs = 2.0 * labels_K - 1.0
+    return np.logaddexp(0.0, -signs * (x_CE @ y_KE.T)).sum()
+
+
+def gradients(x_CE, y_KE, labels_K):
+    """(dloss/dx, dloss/dy)."""
+    error_CK = sigmoid(x_CE @ y_KE.T) - labels_K
+    return error_CK @ y_KE, error_CK.T @ x_CE
+
+
+def step(x_VE, y_VE, contexts, outputs, lr):
+    """Train one centre in place; outputs[0] is the centre, -1 is no word. Returns the loss before the steps.
+
+    Errors are taken from the rows before the block; contexts move two by two, y learns from what they were before.
+    """
+    total = 0.0
+    for first in range(0, len(outputs), BLOCK):
+        block = [(o, float(first + k == 0)) for k, o in enumerate(outputs[first : first + BLOCK]) if o >= 0]
+        rows, labels = np.array([o for o, _ in block], int), np.array([label for _, label in block])
+        if not len(rows) or not len(contexts):
+            continue
+        total += loss(x_VE[contexts], y_VE[rows], labels)
+        error_CK = (labels - sigmoid(x_VE[contexts] @ y_VE[rows].T)).astype(x_VE.dtype)
+        old_KE, dy_KE = y_VE[rows].copy(), np.zeros_like(y_VE[rows])
+        for c in range(0, len(contexts), 2):
+            pair = list(contexts[c : c + 2])
+            before = x_VE[pair].copy()
+            for i, word in enumerate(pair):
+                x_VE[word] += lr * error_CK[c + i] @ old_KE
+                dy_KE += lr * np.outer(error_CK[c + i], before[i])
+        for k, row in enumerate(rows):
+            y_VE[row] += dy_KE[k]
+    return total
