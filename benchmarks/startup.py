@@ -36,7 +36,16 @@ def main() -> None:
         lines = ["label\ttext"] + [f"{'ab'[i % 2]}\tsome words number {i}" for i in range(36)]
         (folder / "train.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
         (folder / "one.yaml").write_text(f"data: {{train: {folder}/train.tsv}}\ntraining: {{epochs: 1}}\n")
-        train = [*rnncli, "train-classifier", "-c", str(folder / "one.yaml"), "-o", str(folder / "run"), "--force", "-q"]
+        train = [
+            *rnncli,
+            "train-classifier",
+            "-c",
+            str(folder / "one.yaml"),
+            "-o",
+            str(folder / "run"),
+            "--force",
+            "-q",
+        ]
         rows["rnncli --help"] = [seconds([*rnncli, "--help"], {}) for _ in range(arguments.runs)]
         cold = []
         for i in range(min(2, arguments.runs)):

@@ -67,8 +67,8 @@ def parse_yaml(text: str) -> tuple[Any, dict[Keys, int]]:
 
 
 def parse_value(text: str) -> Any:
-    """One value by the same rules, as written after `--set key=`; empty text is null."""
-    return parse_yaml(text)[0]
+    """One value by the same rules, as written after `--set key=`; empty text is null, a lone - names standard input."""
+    return "-" if text.strip() == "-" else parse_yaml(text)[0]
 
 
 class _Builder:
