@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnncli.kernels.matmul import add_product
+from rnncli.kernels.matmul import add_product, add_product_of_transpose
 
 Array = NDArray[np.float64]
 
@@ -112,7 +112,7 @@ def update_shares(rows: list[Trajectory], w_HH: Array) -> dict[str, Array]:
     totals = {"W_hh": np.zeros((h_size, h_size)), "W_xh": np.zeros((h_size, i_size)), "b_h": np.zeros((h_size, 1))}
     for _, sources, da_RH in _contributions(rows, w_HH):
         for name, total in totals.items():
-            add_product(total, da_RH.T, sources[name])
+            add_product_of_transpose(total, da_RH, sources[name])
     lags = max(row.steps for row in rows)
     shares = {name: np.zeros(lags) for name in totals}
     for lag, sources, da_RH in _contributions(rows, w_HH):

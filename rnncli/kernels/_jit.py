@@ -61,11 +61,14 @@ if _wanted.isdigit() and "NUMBA_NUM_THREADS" not in os.environ:
     os.environ["NUMBA_NUM_THREADS"] = str(max(int(_wanted), os.cpu_count() or 1))
 
 import numba  # noqa: E402  # after the environment is set
+from llvmlite import binding as llvm_binding  # noqa: E402
 from numba.core import cgutils  # noqa: E402
 from numba.core import event as numba_event  # noqa: E402
 from numba.extending import intrinsic, models, overload, register_model  # noqa: E402
 
 NUMBA_VERSION: str = numba.__version__
+# Thirty-two registers of sixteen lanes (AVX-512); elsewhere wide tiles would spill.
+HAS_WIDE_REGISTERS = bool(llvm_binding.get_host_cpu_features().get("avx512f", False))
 CACHE_FOLDER: str | None = os.environ.get("NUMBA_CACHE_DIR")
 prange = numba.prange
 
@@ -102,6 +105,20 @@ def by_precision(single: Callable[..., Any], double: Callable[..., Any]) -> Any:
     @overload(choose, strict=False, jit_options={"forceinline": True, "fastmath": ORDERED})
     def _choose(x):
         return (lambda x: single_jit(x)) if x == numba.float32 else (lambda x: double_jit(x))
+
+    return choose
+
+
+def by_element_type(single: Callable[..., Any], other: Callable[..., Any]) -> Any:
+    """A kernel that takes the path of its first array's element type: `single` for float32, else `other`."""
+
+    def choose(first: Any, *rest: Any) -> Any:
+        return single(first, *rest) if first.dtype == "float32" else other(first, *rest)
+
+    @overload(choose, strict=False, jit_options={"forceinline": True})
+    def _choose(first, *rest):
+        chosen = single if first.dtype == numba.float32 else other
+        return lambda first, *rest: chosen(first, *rest)
 
     return choose
 

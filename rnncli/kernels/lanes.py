@@ -55,6 +55,47 @@ def store(typing, array, at, value):
     return NOTHING(array, at, value), emit
 
 
+def _first_lanes(builder, n):
+    """Mask of the first n lanes."""
+    ints = llvm.VectorType(I32, WIDTH)
+    count = builder.insert_element(llvm.Constant(ints, llvm.Undefined), builder.trunc(n, I32), I32(0))
+    counts = builder.shuffle_vector(count, count, llvm.Constant(ints, [0] * WIDTH))
+    return builder.icmp_unsigned("<", llvm.Constant(ints, list(range(WIDTH))), counts)
+
+
+def _masked(builder, name, result, arguments):
+    function = builder.module.globals.get(name)
+    if function is None:
+        kind = llvm.FunctionType(result, [a.type for a in arguments])
+        function = llvm.Function(builder.module, kind, name=name)
+    return builder.call(function, arguments)
+
+
+@emits
+def load_first(typing, array, at, n):
+    """array[at : at + n] in the first n lanes (int64, at most 16), zero in the others; reads nothing else."""
+
+    def emit(context, builder, signature, args):
+        pointer = _vector_pointer(context, builder, signature.args[0], *args[:2])
+        arguments = [pointer, I32(4), _first_lanes(builder, args[2]), _constant(0.0)]
+        return _masked(builder, "llvm.masked.load.v16f32.p0", LANES_LLVM, arguments)
+
+    return LANES(array, at, n), emit
+
+
+@emits
+def store_first(typing, array, at, n, value):
+    """array[at : at + n] = the first n lanes; writes nothing else."""
+
+    def emit(context, builder, signature, args):
+        pointer = _vector_pointer(context, builder, signature.args[0], *args[:2])
+        arguments = [args[3], pointer, I32(4), _first_lanes(builder, args[2])]
+        _masked(builder, "llvm.masked.store.v16f32.p0", llvm.VoidType(), arguments)
+        return context.get_dummy_value()
+
+    return NOTHING(array, at, n, value), emit
+
+
 @emits
 def prefetch(typing, array, at):
     """Ask for the cache line of array[at], to be written soon."""

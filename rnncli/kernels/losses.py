@@ -12,7 +12,7 @@ import math
 
 from rnncli.kernels import scalar
 from rnncli.kernels._jit import kernel
-from rnncli.kernels.matmul import add_product
+from rnncli.kernels.matmul import add_product, add_product_of_transpose
 from rnncli.kernels.sequence import copy_row
 
 _sigmoid, _exp, _softplus = scalar.sigmoid, scalar.exp, scalar.softplus
@@ -31,7 +31,7 @@ def linear_backward(dh_BH, dw_CH, db_C, dlogits_BC, h_BH, w_CH):
     """dh = dlogits W (written); dW += dlogits^T h, db += sum dlogits (accumulated)."""
     dh_BH[:] = 0
     add_product(dh_BH, dlogits_BC, w_CH)
-    add_product(dw_CH, dlogits_BC.T, h_BH)
+    add_product_of_transpose(dw_CH, dlogits_BC, h_BH)
     for b in range(dlogits_BC.shape[0]):
         for c in range(db_C.size):
             db_C[c] += dlogits_BC[b, c]

@@ -16,7 +16,7 @@ import numpy as np
 
 from rnncli.kernels import scalar
 from rnncli.kernels._jit import kernel, parallel_kernel, prange
-from rnncli.kernels.matmul import add_product
+from rnncli.kernels.matmul import add_product, add_product_of_transpose
 from rnncli.kernels.sequence import copy_row
 
 _tanh, _sech2 = scalar.tanh, scalar.sech2
@@ -141,8 +141,8 @@ def _shard_backward(dx_NI, dflat_P, dh_NH, a_NH, h_before_NH, x_NI, flat_P, offs
     for n in range(n_tokens):
         for j in range(dh_NH.shape[1]):
             grads.b_H[j] += dh_NH[n, j]
-    add_product(grads.w_hh_HH, dh_NH.T, h_before_NH)
-    add_product(grads.w_ih_HI, dh_NH.T, x_NI)
+    add_product_of_transpose(grads.w_hh_HH, dh_NH, h_before_NH)
+    add_product_of_transpose(grads.w_ih_HI, dh_NH, x_NI)
     dx_NI[:] = 0
     add_product(dx_NI, dh_NH, params.w_ih_HI)
 

@@ -1,9 +1,11 @@
 """Sixteen lanes at a time, against NumPy."""
 
 import numpy as np
+import pytest
 
 from rnncli.kernels import lanes
 from rnncli.kernels._jit import kernel
+from rnncli.kernels.lanes import load_first, store_first
 
 
 @kernel
@@ -57,3 +59,15 @@ def test_sums_of_twelve_sums_every_vector():
     _twelve(out, a)
     np.testing.assert_allclose(out[:12], a.reshape(12, 16).sum(axis=1), atol=1e-5)
     np.testing.assert_array_equal(out[12:], 0.0)
+
+
+@pytest.mark.parametrize("n", [1, 5, 15, 16])
+def test_partial_loads_and_stores_touch_nothing_else(n):
+    @kernel
+    def copy(out, x, n):
+        store_first(out, 3, n, load_first(x, 2, n))
+
+    x, out = np.arange(20, dtype=np.float32), np.full(20, -1.0, np.float32)
+    copy(out, x, n)
+    np.testing.assert_array_equal(out[3 : 3 + n], x[2 : 2 + n])
+    assert (np.delete(out, range(3, 3 + n)) == -1).all()
