@@ -11,6 +11,7 @@ whatever the tile: a row's result never depends on how many rows share the call.
 from rnncli.kernels._jit import HAS_WIDE_REGISTERS, by_element_type, kernel
 from rnncli.kernels.lanes import WIDTH, fma, load, load_first, splat, store, store_first
 
+K_BLOCK = 128  # steps of k that run before the next tile, so that what A and B hold of them stays in cache
 WIDE = 4 * WIDTH if HAS_WIDE_REGISTERS else 0  # columns of a wide tile, 0 for none
 
 
@@ -82,20 +83,23 @@ def _tile_1(c, a, b, at_c, at_a, k_a, at_b, row_b, k_total, n):
 def _single(c, a, b, m, k_total, n, row_a, k_a):
     """C += A B on flat float32 arrays; C (M, N) and B (K, N) row by row, A by its two distances."""
     whole = m - m % 4
-    j = n - n  # not the literal 0, for which numba would compile everything once more
-    while WIDE > 0 and j + WIDE <= n:
-        for i in range(0, whole, 4):
-            _tile_4_wide(c, a, b, i * n + j, n, i * row_a, row_a, k_a, j, n, k_total)
-        for i in range(whole, m):
-            _tile_1_wide(c, a, b, i * n + j, i * row_a, k_a, j, n, k_total)
-        j += WIDE
-    while j < n:
-        columns = min(n - j, WIDTH)
-        for i in range(0, whole, 4):
-            _tile_4(c, a, b, i * n + j, n, i * row_a, row_a, k_a, j, n, k_total, columns)
-        for i in range(whole, m):
-            _tile_1(c, a, b, i * n + j, i * row_a, k_a, j, n, k_total, columns)
-        j += WIDTH
+    for k in range(0, k_total, K_BLOCK):
+        steps = min(k_total - k, K_BLOCK)
+        at_a, at_b = k * k_a, k * n
+        j = n - n  # not the literal 0, for which numba would compile everything once more
+        while WIDE > 0 and j + WIDE <= n:
+            for i in range(0, whole, 4):
+                _tile_4_wide(c, a, b, i * n + j, n, at_a + i * row_a, row_a, k_a, at_b + j, n, steps)
+            for i in range(whole, m):
+                _tile_1_wide(c, a, b, i * n + j, at_a + i * row_a, k_a, at_b + j, n, steps)
+            j += WIDE
+        while j < n:
+            columns = min(n - j, WIDTH)
+            for i in range(0, whole, 4):
+                _tile_4(c, a, b, i * n + j, n, at_a + i * row_a, row_a, k_a, at_b + j, n, steps, columns)
+            for i in range(whole, m):
+                _tile_1(c, a, b, i * n + j, at_a + i * row_a, k_a, at_b + j, n, steps, columns)
+            j += WIDTH
 
 
 @kernel

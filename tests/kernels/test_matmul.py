@@ -6,7 +6,7 @@ import pytest
 from rnncli.kernels.matmul import add_product, add_product_of_transpose
 
 SHAPES = [(1, 1, 1), (4, 4, 16), (5, 7, 3), (8, 130, 33), (3, 64, 65), (0, 5, 4), (5, 0, 4)]
-SHAPES += [(17, 129, 1), (9, 31, 64), (7, 5, 100), (4, 200, 131)]
+SHAPES += [(17, 129, 1), (6, 300, 70), (9, 31, 64), (7, 5, 100), (4, 200, 131)]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
