@@ -51,6 +51,8 @@ def train_rnncli(arguments: argparse.Namespace, folder: Path) -> tuple[float, An
     config = EmbeddingsConfig(
         corpus=CorpusConfig(paths=[arguments.corpus]),
         mode=arguments.program,
+        algorithm=arguments.algorithm,
+        lr=arguments.lr,
         dim=arguments.dim,
         window=arguments.window,
         negative=arguments.negative,
@@ -72,12 +74,12 @@ def train_gensim(arguments: argparse.Namespace, folder: Path) -> tuple[float, An
         vector_size=arguments.dim,
         window=arguments.window,
         negative=arguments.negative,
-        sg=1,
+        sg=int(arguments.algorithm == "skipgram"),
         sample=1e-3,
         min_count=1,  # the file holds the vocabulary's words only
         workers=arguments.threads,
         epochs=arguments.epochs,
-        alpha=0.025,
+        alpha=arguments.lr,
         seed=arguments.seed,
     )
     model.build_vocab(corpus_file=text)
@@ -173,6 +175,8 @@ def main() -> None:
     for name, default in (("epochs", 5), ("dim", 100), ("window", 5), ("negative", 5), ("threads", 2), ("rounds", 3)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--min-count", type=int, default=5)
+    parser.add_argument("--algorithm", choices=("skipgram", "cbow"), default="skipgram")
+    parser.add_argument("--lr", type=float, default=0.025)
     parser.add_argument("--program", choices=(PREPARE, *PROGRAMS), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--seed", type=int, default=1, help=argparse.SUPPRESS)

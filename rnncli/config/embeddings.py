@@ -16,10 +16,12 @@ class CorpusConfig(VocabularyConfig):
 
 
 class EmbeddingsConfig(StrictModel):
-    """Skip-gram with negative sampling (Mikolov et al. 2013, "Distributed representations of words and phrases")."""
+    """Skip-gram or CBOW with negative sampling (Mikolov et al. 2013, both papers)."""
 
     corpus: CorpusConfig = Field(title="The text and how it is cut into words")
-    algorithm: Literal["skipgram"] = Field("skipgram", title="How vectors are learned")
+    algorithm: Literal["skipgram", "cbow"] = Field(
+        "skipgram", title="skipgram: each context by itself meets the centre word; cbow: the mean of the contexts does"
+    )
     loss: Literal["ns"] = Field("ns", title="ns: negative sampling")
     dim: PositiveInt = Field(100, title="Length of a word vector, d")
     window: PositiveInt = Field(5, title="Largest distance between a word and its context, m; drawn from 1..m per word")

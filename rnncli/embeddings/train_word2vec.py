@@ -102,7 +102,7 @@ class _Run:
         private = 1 + (min(kept * (1 + config.negative), self.words) if self.merging else 0)
         dim = -(-config.dim // WIDTH) * WIDTH
         bounds = np.linspace(0, self.tokens, shards + 1).astype(np.int64)
-        self.layout = Layout(bounds, size, config.window, dim, self.words, private)
+        self.layout = Layout(bounds, size, config.window, dim, self.words, private, config.algorithm == "cbow")
         self.n_rounds = -(-int(np.diff(bounds).max()) // size)
         alias, odds = alias_table(noise_probabilities(counts))
         self.corpus = Corpus(

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnncli.kernels._jit import kernel, parallel_kernel, prange
+from rnncli.kernels.cbow import train_cbow
 from rnncli.kernels.lanes import WIDTH, add, fma, load, splat, store, sub
 from rnncli.kernels.scalar import counter_hash
 from rnncli.kernels.word2vec import train_words
@@ -48,6 +49,7 @@ class Layout(NamedTuple):
     dim: int  # floats of a padded row
     vocabulary: int
     private: int  # rows of a shard after the shared ones, the idle one included
+    cbow: bool  # the mean of the contexts predicts the centre, instead of each context by itself
 
 
 class Rounds(NamedTuple):
@@ -303,10 +305,15 @@ def train_shard(matrices, rounds, parity, shard, layout, rate, merging):
             distinct = rounds.distinct[parity, m, shard, : sizes[N_DISTINCT + m]]
             rows, seats_SV = rounds.rows[parity, m, shard], rounds.seats[parity, m]
             _place(matrices[m], rows, seats_SV, distinct, used, idle + 1, layout.dim, shard)
-    loss, pairs = train_words(
-        matrices[0], matrices[1], words, windows[0], windows[1], outputs_WK, first, last, idle, layout.window, rate,
-        layout.dim,
-    )  # fmt: skip
+    x, y, low, high = matrices[0], matrices[1], windows[0], windows[1]
+    if layout.cbow:
+        loss, pairs = train_cbow(
+            x, y, words, low, high, outputs_WK, first, last, idle, layout.window, rate, layout.dim
+        )  # fmt: skip
+    else:
+        loss, pairs = train_words(
+            x, y, words, low, high, outputs_WK, first, last, idle, layout.window, rate, layout.dim
+        )  # fmt: skip
     rounds.loss[shard, 0] += loss
     rounds.loss[shard, 1] += pairs
     if merging:  # the round before is merged: nobody reads its seats any more

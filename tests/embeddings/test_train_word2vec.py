@@ -31,9 +31,10 @@ def planted(lines=1500, seed=0):
     return ids, offsets, np.bincount(ids, minlength=GROUPS * PER_GROUP)
 
 
+@pytest.mark.parametrize("algorithm", ["skipgram", "cbow"])
 @pytest.mark.parametrize("mode", ["deterministic", "hogwild"])
-def test_words_that_share_contexts_become_neighbours(mode):
-    state = train_skipgram(*planted(), config(mode=mode, epochs=15, lr=0.05), ignore)
+def test_words_that_share_contexts_become_neighbours(mode, algorithm):
+    state = train_skipgram(*planted(), config(mode=mode, algorithm=algorithm, epochs=15, lr=0.05), ignore)
     unit = state.vectors_VE / np.linalg.norm(state.vectors_VE, axis=1, keepdims=True)
     cosine = unit @ unit.T - 2.0 * np.eye(len(unit))
     near = np.argsort(-cosine, axis=1)[:, : PER_GROUP - 1]
@@ -63,19 +64,20 @@ import hashlib
 from test_train_word2vec import config, planted
 from rnncli.embeddings.train_word2vec import train_skipgram
 for threads in (1, 2, 4):
-    state = train_skipgram(*planted(600), config(threads=threads), lambda event: None)
+    state = train_skipgram(*planted(600), config(threads=threads, algorithm={algorithm!r}), lambda event: None)
     print(hashlib.sha256(state.vectors_VE.tobytes() + repr(state.losses).encode()).hexdigest())
 """
 
 
-def test_the_same_bytes_at_1_2_and_4_threads():
+@pytest.mark.parametrize("algorithm", ["skipgram", "cbow"])
+def test_the_same_bytes_at_1_2_and_4_threads(algorithm):
     here = Path(__file__).parent
-    code = DIGEST.format(tests=str(here.parent), here=str(here))
+    code = DIGEST.format(tests=str(here.parent), here=str(here), algorithm=algorithm)
     environment = os.environ | {"NUMBA_NUM_THREADS": "4"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     digests = done.stdout.split()
-    state = train_skipgram(*planted(600), config(), ignore)
+    state = train_skipgram(*planted(600), config(algorithm=algorithm), ignore)
     mine = hashlib.sha256(state.vectors_VE.tobytes() + repr(state.losses).encode()).hexdigest()
     assert digests == [mine] * 3
 

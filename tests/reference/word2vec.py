@@ -44,3 +44,29 @@ def step(x_VE, y_VE, contexts, outputs, lr):
         for k, row in enumerate(rows):
             y_VE[row] += dy_KE[k]
     return total
+
+
+def cbow_loss(h_E, y_KE, labels_K):
+    """-log sigmoid(h . y) where the label is 1, -log sigmoid(-h . y) where it is 0, summed."""
+    return np.logaddexp(0.0, -(2.0 * labels_K - 1.0) * (y_KE @ h_E)).sum()
+
+
+def cbow_step(x_VE, y_VE, contexts, outputs, lr):
+    """Train one centre in place; outputs[0] is the centre, -1 is no word. Returns the loss before the steps.
+
+    Every context takes the whole step of the mean h; outputs of a block are trained one after the other.
+    """
+    h, dh, total = x_VE[contexts].mean(axis=0), np.zeros(x_VE.shape[1]), 0.0
+    for first in range(0, len(outputs), BLOCK):
+        block = [(o, float(first + k == 0)) for k, o in enumerate(outputs[first : first + BLOCK]) if o >= 0]
+        if not block:
+            continue
+        rows, labels = np.array([o for o, _ in block], int), np.array([label for _, label in block])
+        total += cbow_loss(h, y_VE[rows], labels)
+        error_K = labels - sigmoid(y_VE[rows] @ h)
+        dh += lr * error_K @ y_VE[rows]
+        for row, error in zip(rows, error_K, strict=True):
+            y_VE[row] += lr * error * h
+    for word in contexts:
+        x_VE[word] += dh
+    return total
