@@ -22,7 +22,7 @@ class EmbeddingsConfig(StrictModel):
     algorithm: Literal["skipgram", "cbow"] = Field(
         "skipgram", title="skipgram: each context by itself meets the centre word; cbow: the mean of the contexts does"
     )
-    loss: Literal["ns"] = Field("ns", title="ns: negative sampling")
+    loss: Literal["ns", "hs"] = Field("ns", title="ns: negative sampling; hs: hierarchical softmax on a Huffman tree")
     dim: PositiveInt = Field(100, title="Length of a word vector, d")
     window: PositiveInt = Field(5, title="Largest distance between a word and its context, m; drawn from 1..m per word")
     negative: PositiveInt = Field(5, title="Noise words per positive pair, K")

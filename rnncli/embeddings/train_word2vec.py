@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rnncli import rng
 from rnncli.config.embeddings import EmbeddingsConfig
-from rnncli.embeddings.sampling import alias_table, keep_thresholds, noise_probabilities
+from rnncli.embeddings.sampling import alias_table, huffman_tree, keep_thresholds, noise_probabilities
 from rnncli.errors import CorpusError, DivergedError
 from rnncli.events import EpochDone, OnEvent, PhaseStarted, Progressed
 from rnncli.kernels._jit import set_threads
@@ -23,6 +23,7 @@ ROUNDS_OF_SMALL_CORPUS = 64  # a small corpus is cut finer, so that words still 
 SMALLEST_ROUND = 50
 LOWEST_RATE = 1e-4  # of the initial learning rate
 SECONDS_BETWEEN_EVENTS = 0.2
+NO_PATHS, NO_CODES = np.zeros((0, 0), np.int32), np.zeros(0, np.int64)
 LINE_FLOATS = 16  # a cache line
 
 
@@ -64,6 +65,8 @@ def train_skipgram(
     tokens, words = len(ids), len(counts)
     if tokens == 0 or words == 0:
         raise CorpusError("no token of the corpus is in the vocabulary; lower corpus.min_count or give more text")
+    if words < 2 and config.loss == "hs":
+        raise CorpusError("a tree needs two words at least; lower corpus.min_count, give more text, or take loss: ns")
     state = start if start is not None else initial_state(words, config.dim, config.seed)
     run = _Run(ids, offsets, counts, config, state)
     on_event(PhaseStarted("training", tokens * config.epochs, "tokens"))
@@ -99,16 +102,18 @@ class _Run:
         if self.merging:
             size = min(size, max(SMALLEST_ROUND, self.tokens // (SHARDS * ROUNDS_OF_SMALL_CORPUS)))
         kept = size + 2 * config.window
-        private = 1 + (min(kept * (1 + config.negative), self.words) if self.merging else 0)
+        paths, codes = huffman_tree(counts) if config.loss == "hs" else (NO_PATHS, NO_CODES)
+        width = paths.shape[1] if config.loss == "hs" else 1 + config.negative
+        private = 1 + (min(kept * width, self.words) if self.merging else 0)
         dim = -(-config.dim // WIDTH) * WIDTH
         bounds = np.linspace(0, self.tokens, shards + 1).astype(np.int64)
         self.layout = Layout(bounds, size, config.window, dim, self.words, private, config.algorithm == "cbow")
         self.n_rounds = -(-int(np.diff(bounds).max()) // size)
         alias, odds = alias_table(noise_probabilities(counts))
         self.corpus = Corpus(
-            np.asarray(ids), np.asarray(offsets), keep_thresholds(counts, config.sample), alias, odds
+            np.asarray(ids), np.asarray(offsets), keep_thresholds(counts, config.sample), alias, odds, paths, codes
         )  # fmt: skip
-        self.rounds = new_rounds(shards, size, config.window, config.negative, self.words, self.merging)
+        self.rounds = new_rounds(shards, size, config.window, width, self.words, self.merging)
         self.scales = np.append(np.float32(0.0), np.arange(1, shards + 1, dtype=np.float32) ** np.float32(-0.5))
         self.matrices = _matrices(state, self.words + shards * private, dim)
         self._call(self._keys(0), 0, np.zeros(0, np.float32))  # compiles, or loads from the cache

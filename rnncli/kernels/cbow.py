@@ -66,18 +66,21 @@ def _block_step(y, hidden, step, outputs, masks, lr, dim):
 
 
 @kernel
-def _name_outputs(outputs, masks, outputs_WK, i, block, idle, dim):
-    """Rows, labels and lanes in use of one block of the outputs of centre i."""
+def _name_outputs(outputs, masks, outputs_WK, labels, i, block, idle, dim):
+    """Rows, labels and lanes in use of one block of the outputs of centre i; returns how many are in use."""
+    used = 0
     for k in range(OUTPUTS):
         at = block * OUTPUTS + k
         row = outputs_WK[i, at] if at < outputs_WK.shape[1] else np.int32(-1)
         outputs[k] = (np.int64(row) if row >= 0 else idle) * dim
-        masks[k] = ONE if at == 0 else ZERO
+        masks[k] = ONE if (labels >> at) & 1 else ZERO
         masks[WIDTH + k] = ONE if row >= 0 else ZERO
+        used += 1 if row >= 0 else 0
+    return used
 
 
 @kernel
-def train_cbow(x, y, words, low, high, outputs_WK, first, last, idle, window, lr, dim):
+def train_cbow(x, y, words, low, high, outputs_WK, labels_W, first, last, idle, window, lr, dim):
     """Train the centres words[first : last] in order; returns (loss in nats, centres that had a context).
 
     Shapes   as kernels.word2vec.train_words; the loss counts one prediction for each centre.
@@ -110,7 +113,8 @@ def train_cbow(x, y, words, low, high, outputs_WK, first, last, idle, window, lr
             store(hidden, j, mul(total, share))
             store(step, j, splat(ZERO))
         for block in range(blocks):
-            _name_outputs(outputs, masks, outputs_WK, i, block, idle, dim)
+            if _name_outputs(outputs, masks, outputs_WK, labels_W[i], i, block, idle, dim) == 0:
+                continue
             likelihood = mul(likelihood, _block_step(y, hidden, step, outputs, masks, lr, dim))
             pending += 1
             if pending == PAIRS_PER_LOG:

@@ -137,13 +137,13 @@ def block_step(x, y, scratch, n_pairs, lr, dim):
 
 
 @kernel
-def _set_masks(masks, outputs, first, odd):
+def _set_masks(masks, outputs, labels, odd):
     """Labels and lanes in use of a block: lane 6 c + k is context c of a pair against output k.
 
-    Shapes   masks (48,) float32 out; outputs (6,) int64, negative where idle.
+    Shapes   masks (48,) float32 out; outputs (6,) int64, negative where idle; labels: bit k is that of output k.
     """
     for k in range(OUTPUTS):
-        label = ONE if first and k == 0 else ZERO
+        label = ONE if (labels >> k) & 1 else ZERO
         used = ONE if outputs[k] >= 0 else ZERO
         masks[k] = masks[OUTPUTS + k] = label
         masks[WIDTH + k] = masks[WIDTH + OUTPUTS + k] = masks[2 * WIDTH + k] = used
@@ -151,12 +151,13 @@ def _set_masks(masks, outputs, first, odd):
 
 
 @kernel
-def train_words(x, y, words, low, high, outputs_WK, first, last, idle, window, lr, dim):
+def train_words(x, y, words, low, high, outputs_WK, labels_W, first, last, idle, window, lr, dim):
     """Train the centres words[first : last] in order; returns (loss in nats, pairs of centre and context).
 
     Shapes   x, y float32 with one axis, rows of `dim` floats; words (W,) int32 rows of x; low, high (W,) int32: the
-             contexts of centre i are words[low[i] : high[i]] without i; outputs_WK (W, 1 + K) int32 rows of y, the
-             centre's own first, -1 where a negative is the centre itself; idle a row of both that is zero.
+             contexts of centre i are words[low[i] : high[i]] without i; outputs_WK (W, 1 + K) int32 rows of y that
+             its contexts meet, -1 for none; labels_W (W,) int64, bit k: whether output k is to be predicted or
+             rejected; idle a row of both that is zero.
     Writes   x and y.
     """
     scratch = new_scratch(window)
@@ -188,11 +189,15 @@ def train_words(x, y, words, low, high, outputs_WK, first, last, idle, window, l
             contexts[n] = idle * dim
             n += 1
         for block in range(blocks):
+            used = 0
             for k in range(OUTPUTS):
                 at = block * OUTPUTS + k
                 row = outputs_WK[i, at] if at < n_outputs else -1
                 outputs[k] = np.int64(row) * dim if row >= 0 else -1
-            _set_masks(scratch.masks, outputs, block == 0, odd)
+                used += 1 if row >= 0 else 0
+            if used == 0:
+                continue
+            _set_masks(scratch.masks, outputs, labels_W[i] >> (block * OUTPUTS), odd)
             for k in range(OUTPUTS):
                 if outputs[k] < 0:
                     outputs[k] = idle * dim

@@ -30,6 +30,8 @@ class Corpus(NamedTuple):
     keep: np.ndarray  # (V,) uint64: a word is kept where the high half of its draw is below
     alias: np.ndarray  # (V,) int32, with odds: the noise distribution by the alias method
     odds: np.ndarray  # (V,) uint32
+    paths: np.ndarray  # (V, longest) int32: inner nodes from the root to each word, -1 after; (0, 0) for negatives
+    codes: np.ndarray  # (V,) int64, bit k: whether the path goes to the first child at its node k; (0,) likewise
 
 
 class Keys(NamedTuple):
@@ -57,7 +59,8 @@ class Rounds(NamedTuple):
 
     words: np.ndarray  # (2, S, W) int32: kept words; when training begins they become rows of the inputs
     windows: np.ndarray  # (2, S, 2, W) int32: low and high of each word, see train_words
-    outputs: np.ndarray  # (2, S, W, 1 + K) int32: centre and its negatives, -1 for a negative that is the centre
+    outputs: np.ndarray  # (2, S, W, 1 + K) int32: centre and its negatives, or its path in the tree; -1 for none
+    labels: np.ndarray  # (2, S, W) int64, bit k: whether output k is to be predicted
     seats: np.ndarray  # (2, M, S, V) int32: 1 + number of a word among the distinct ones of a shard, 0 if not used
     distinct: np.ndarray  # (2, M, S, W * (1 + K)) int32: the distinct words of a shard
     rows: np.ndarray  # (2, M, S, W * (1 + K)) int32: the row in which each of them is trained
@@ -66,14 +69,18 @@ class Rounds(NamedTuple):
     loss: np.ndarray  # (S, 16) float64: summed loss and pairs of the epoch
 
 
-def new_rounds(shards: int, size: int, window: int, negatives: int, vocabulary: int, merging: bool) -> Rounds:
-    """Empty rounds of up to `size` tokens for each shard; without merging the tables it needs are left out."""
-    words, width = size + 2 * window, 1 + negatives
+def new_rounds(shards: int, size: int, window: int, width: int, vocabulary: int, merging: bool) -> Rounds:
+    """Empty rounds of up to `size` tokens for each shard, `width` outputs for a word (1 + K with negative sampling).
+
+    Without merging the tables it needs are left out.
+    """
+    words = size + 2 * window
     uses = words * width if merging else 0
     return Rounds(
         np.zeros((2, shards, words), np.int32),
         np.zeros((2, shards, 2, words), np.int32),
         np.zeros((2, shards, words, width), np.int32),
+        np.zeros((2, shards, words), np.int64),
         np.zeros((2, 2, shards, vocabulary if merging else 0), np.int32),
         np.zeros((2, 2, shards, uses), np.int32),
         np.zeros((2, 2, shards, uses), np.int32),
@@ -171,17 +178,24 @@ def draw_words(words, low, high, sizes, positions, corpus, keys, start, end, win
 
 
 @kernel
-def draw_outputs(outputs_WK, words, positions, first, last, corpus, keys):
-    """The centre and its K negatives for each of the words first .. last - 1.
+def draw_outputs(outputs_WK, labels_W, words, positions, first, last, corpus, keys):
+    """The centre and its K negatives for each of the words first .. last - 1, or its path where there is a tree.
 
-    Shapes   outputs_WK (W, 1 + K) int32 out; words (W,) int32; positions (W,) int64.
+    Shapes   outputs_WK (W, 1 + K) int32 out; labels_W (W,) int64 out; words (W,) int32; positions (W,) int64.
     Source   alias method: Walker 1977, "An efficient method for generating discrete random variables".
     """
+    if corpus.paths.shape[0] > 0:
+        for i in range(first, last):
+            labels_W[i] = corpus.codes[words[i]]
+            for k in range(outputs_WK.shape[1]):
+                outputs_WK[i, k] = corpus.paths[words[i], k]
+        return
     n_words = np.uint64(corpus.alias.shape[0])
     n_negatives = outputs_WK.shape[1] - 1
     for i in range(first, last):
         centre = words[i]
         outputs_WK[i, 0] = centre
+        labels_W[i] = 1
         for k in range(n_negatives):
             draw = counter_hash(keys.negative, positions[i] * n_negatives + k)
             at = np.int64(((draw >> np.uint64(32)) * n_words) >> np.uint64(32))
@@ -277,7 +291,7 @@ def draw_shard(rounds, parity, shard, corpus, keys, layout, number, merging):
     end = min(start + layout.size, stop)
     draw_words(words, windows[0], windows[1], sizes, positions, corpus, keys, start, end, layout.window)
     first, last = sizes[FIRST], sizes[LAST]
-    draw_outputs(outputs_WK, words, positions, first, last, corpus, keys)
+    draw_outputs(outputs_WK, rounds.labels[parity, shard], words, positions, first, last, corpus, keys)
     if merging:
         for m in range(2):
             seats, distinct = rounds.seats[parity, m, shard], rounds.distinct[parity, m, shard]
@@ -306,13 +320,14 @@ def train_shard(matrices, rounds, parity, shard, layout, rate, merging):
             rows, seats_SV = rounds.rows[parity, m, shard], rounds.seats[parity, m]
             _place(matrices[m], rows, seats_SV, distinct, used, idle + 1, layout.dim, shard)
     x, y, low, high = matrices[0], matrices[1], windows[0], windows[1]
+    labels_W = rounds.labels[parity, shard]
     if layout.cbow:
         loss, pairs = train_cbow(
-            x, y, words, low, high, outputs_WK, first, last, idle, layout.window, rate, layout.dim
+            x, y, words, low, high, outputs_WK, labels_W, first, last, idle, layout.window, rate, layout.dim
         )  # fmt: skip
     else:
         loss, pairs = train_words(
-            x, y, words, low, high, outputs_WK, first, last, idle, layout.window, rate, layout.dim
+            x, y, words, low, high, outputs_WK, labels_W, first, last, idle, layout.window, rate, layout.dim
         )  # fmt: skip
     rounds.loss[shard, 0] += loss
     rounds.loss[shard, 1] += pairs

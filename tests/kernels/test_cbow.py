@@ -23,7 +23,8 @@ def run(x, y, words, low, high, outputs, lr):
     arrays = [np.array(a, np.int32) for a in (words, low, high)]
     outputs = np.array(outputs, np.int32).reshape(len(words), -1)
     flat = (x.reshape(-1), y.reshape(-1))
-    return train_cbow(*flat, *arrays, outputs, 0, len(words), np.int64(V), 5, np.float32(lr), x.shape[1])
+    ones = np.ones(len(words), np.int64)
+    return train_cbow(*flat, *arrays, outputs, ones, 0, len(words), np.int64(V), 5, np.float32(lr), x.shape[1])
 
 
 @pytest.mark.parametrize("negatives", [1, 5, 6, 12])

@@ -19,12 +19,13 @@ def make(dim, seed=0, scale=1.0):
     return x, y
 
 
-def run(x, y, words, low, high, outputs, lr, window=5):
+def run(x, y, words, low, high, outputs, lr, window=5, labels=None):
     arrays = [np.array(a, np.int32) for a in (words, low, high)]
     outputs = np.array(outputs, np.int32).reshape(len(words), -1)
     x_flat, y_flat = x.reshape(-1), y.reshape(-1)
+    labels = np.ones(len(words), np.int64) if labels is None else np.array(labels, np.int64)
     return train_words(
-        x_flat, y_flat, *arrays, outputs, 0, len(words), np.int64(V), window, np.float32(lr), x.shape[1]
+        x_flat, y_flat, *arrays, outputs, labels, 0, len(words), np.int64(V), window, np.float32(lr), x.shape[1]
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from rnncli import rng
 from rnncli.embeddings.sampling import alias_table, keep_probabilities, keep_thresholds, noise_probabilities
+from rnncli.embeddings.train_word2vec import NO_CODES, NO_PATHS
 from rnncli.kernels.word2vec_rounds import Corpus, Keys, draw_outputs, draw_words, merge_rows
 
 COUNTS = np.array([4000, 1500, 700, 300, 120, 60, 20, 7, 5, 1], np.int64)
@@ -15,7 +16,9 @@ def make_corpus(lengths, sample=0.0, seed=0):
     offsets = np.append(0, np.cumsum(lengths)).astype(np.int64)
     p = COUNTS / COUNTS.sum()
     ids = np.random.default_rng(seed).choice(len(COUNTS), int(offsets[-1]), p=p).astype(np.int32)
-    return Corpus(ids, offsets, keep_thresholds(COUNTS, sample), *alias_table(noise_probabilities(COUNTS)))
+    return Corpus(
+        ids, offsets, keep_thresholds(COUNTS, sample), *alias_table(noise_probabilities(COUNTS)), NO_PATHS, NO_CODES
+    )
 
 
 def drawn(corpus, start, end, window):
@@ -69,7 +72,7 @@ def test_negatives_follow_the_noise_distribution_and_are_never_the_centre():
     n, k = 40_000, 5
     corpus = make_corpus([n])
     words, outputs = np.full(n, 9, np.int32), np.zeros((n, 1 + k), np.int32)
-    draw_outputs(outputs, words, np.arange(n), 0, n, corpus, KEYS)
+    draw_outputs(outputs, np.zeros(n, np.int64), words, np.arange(n), 0, n, corpus, KEYS)
     assert (outputs[:, 0] == 9).all()
     assert not (outputs[:, 1:] == 9).any()
     noise = outputs[:, 1:].reshape(-1)

@@ -21,14 +21,15 @@ def gradients(x_CE, y_KE, labels_K):
     return error_CK @ y_KE, error_CK.T @ x_CE
 
 
-def step(x_VE, y_VE, contexts, outputs, lr):
-    """Train one centre in place; outputs[0] is the centre, -1 is no word. Returns the loss before the steps.
+def step(x_VE, y_VE, contexts, outputs, lr, code=1):
+    """Train one centre in place; bit k of `code` says whether outputs[k] is to be predicted (1: only the first, the
+    centre), -1 is no output. Returns the loss before the steps.
 
     Errors are taken from the rows before the block; contexts move two by two, y learns from what they were before.
     """
     total = 0.0
     for first in range(0, len(outputs), BLOCK):
-        block = [(o, float(first + k == 0)) for k, o in enumerate(outputs[first : first + BLOCK]) if o >= 0]
+        block = [(o, float(code >> (first + k) & 1)) for k, o in enumerate(outputs[first : first + BLOCK]) if o >= 0]
         rows, labels = np.array([o for o, _ in block], int), np.array([label for _, label in block])
         if not len(rows) or not len(contexts):
             continue
