@@ -33,7 +33,7 @@ def train_embeddings(
     quiet: QuietOpt = False,
     verbose: VerboseOpt = False,
 ) -> None:
-    """Train word vectors from text: skip-gram or CBOW with negative sampling.
+    """Train word vectors from text: skip-gram or CBOW.
 
     \b
     Examples:

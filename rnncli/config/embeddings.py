@@ -16,7 +16,7 @@ class CorpusConfig(VocabularyConfig):
 
 
 class EmbeddingsConfig(StrictModel):
-    """Skip-gram or CBOW with negative sampling (Mikolov et al. 2013, both papers)."""
+    """Skip-gram or CBOW, negative sampling or hierarchical softmax (Mikolov et al. 2013, both papers)."""
 
     corpus: CorpusConfig = Field(title="The text and how it is cut into words")
     algorithm: Literal["skipgram", "cbow"] = Field(
