@@ -25,7 +25,6 @@ class Trajectory:
     """What one row left behind on its way forward, in float64."""
 
     d_TH: Array  # g'(a_t)
-    h_TH: Array
     h_before_TH: Array  # h_{t-1}, zero at t = 1
     x_TI: Array
     last_H: Array  # dL/dh_T

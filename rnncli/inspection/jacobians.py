@@ -45,15 +45,6 @@ def weight_report(w_HH: Array) -> WeightReport:
     )
 
 
-def transient(w_HH: Array, lags: int) -> Array:
-    """Spectral norms of W^0 .. W^lags: what repeated weights do without data and squashing."""
-    norms, power = [1.0], np.eye(w_HH.shape[0])
-    for _ in range(lags):
-        power = power @ w_HH
-        norms.append(float(np.linalg.norm(power, 2)))
-    return np.array(norms)
-
-
 def log_spaced_lags(longest: int) -> list[int]:
     """Lags to print: 0, 1, 2, 3, 5, 10, 20, 30, 50, 100, ... up to `longest`, which is always among them."""
     lags, decade = [0], 1

@@ -46,7 +46,6 @@ def roll_out(
         rows.append(
             Trajectory(
                 derivative[steps],
-                out.cache.h_NH[steps],
                 out.cache.h_before_NH[steps],
                 out.x_NE[steps],
                 dlast_BH[place[int(row)]],

@@ -1,11 +1,8 @@
 """The only place that imports numba: decorators, fast-math flags, the disk cache, the thread policy.
 
-Two flavours of floating point, never numba's bare `fastmath=True` (it would let the compiler assume that
-NaN cannot happen, and divergence checks could vanish):
-
-- ORDERED   sums keep the order they are written in, so a row's result cannot depend on how many rows
-            share the call; vectorises every loop without a reduction.
-- RELAXED   sums may be re-associated too, which vectorises reductions (dot products).
+Fast-math is ORDERED, never numba's bare `fastmath=True` (it would let the compiler assume that NaN cannot happen, and
+divergence checks could vanish): products may be contracted to fused multiply-adds, but sums keep the order they are
+written in, so a row's result cannot depend on how many rows share the call. Every loop without a reduction vectorises.
 """
 
 import hashlib
@@ -16,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 ORDERED = {"nsz", "arcp", "contract"}
-RELAXED = {"nsz", "arcp", "contract", "afn", "reassoc"}
 
 
 def _cache_folder() -> Path | None:
@@ -66,7 +62,6 @@ from numba.core import cgutils  # noqa: E402
 from numba.core import event as numba_event  # noqa: E402
 from numba.extending import intrinsic, models, overload, register_model  # noqa: E402
 
-NUMBA_VERSION: str = numba.__version__
 # Thirty-two registers of sixteen lanes (AVX-512); elsewhere wide tiles would spill.
 HAS_WIDE_REGISTERS = bool(llvm_binding.get_host_cpu_features().get("avx512f", False))
 CACHE_FOLDER: str | None = os.environ.get("NUMBA_CACHE_DIR")
@@ -76,11 +71,6 @@ prange = numba.prange
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a sequential kernel whose sums keep their order."""
     return numba.njit(cache=CACHE_FOLDER is not None, fastmath=ORDERED, error_model="numpy", nogil=True)(function)
-
-
-def relaxed_kernel(function: Callable[..., Any]) -> Any:
-    """Compile a sequential kernel whose reductions may be re-associated (dot products vectorise)."""
-    return numba.njit(cache=CACHE_FOLDER is not None, fastmath=RELAXED, error_model="numpy", nogil=True)(function)
 
 
 def inline_kernel(function: Callable[..., Any]) -> Any:

@@ -109,9 +109,3 @@ _mix64 = inline_kernel(rng.mix64)
 def counter_hash(key, position):
     """The draw (uint64) at `position` of the sequence `key`: rng.counter_uint64, compiled."""
     return _mix64(key + (np.uint64(position) + np.uint64(1)) * rng.GOLDEN)
-
-
-@inline_kernel
-def uniform_of(draw):
-    """A uint64 draw as a number in [0, 1) with 53 bits."""
-    return np.float64(draw >> np.uint64(11)) * 1.1102230246251565e-16

@@ -33,7 +33,6 @@ from rnncli.kernels.lanes import (
 )
 
 OUTPUTS = 6  # outputs of a block; 1 + K is cut into blocks of so many, the last one filled up with idle rows
-PAIR = 2 * OUTPUTS
 PAIRS_PER_LOG = 4  # likelihoods (at least 1e-8 each) multiplied before a logarithm is taken
 ZERO, ONE = np.float32(0.0), np.float32(1.0)
 
