@@ -45,8 +45,8 @@ def prepare(arguments: argparse.Namespace, folder: Path) -> None:
 def train_rnncli(arguments: argparse.Namespace, folder: Path) -> tuple[float, Any]:
     """(seconds of training, vectors (V, E))."""
     from rnncli.config.embeddings import CorpusConfig, EmbeddingsConfig
-    from rnncli.embeddings.train_word2vec import train_skipgram
-    from rnncli.events import ignore
+    from rnncli.embeddings.train_word2vec import train_word2vec
+    from rnncli.embeddings.training import Lines
 
     config = EmbeddingsConfig(
         corpus=CorpusConfig(paths=[arguments.corpus]),
@@ -61,8 +61,8 @@ def train_rnncli(arguments: argparse.Namespace, folder: Path) -> tuple[float, An
         seed=arguments.seed,
     )
     ids, offsets, counts = (np.load(folder / f"{name}.npy") for name in ("ids", "offsets", "counts"))
-    state = train_skipgram(ids, offsets, counts, config, ignore)
-    return state.seconds, state.vectors_VE
+    state = train_word2vec(Lines(ids, offsets), counts, config)
+    return state.seconds, state.tensors["inputs"]
 
 
 def train_gensim(arguments: argparse.Namespace, folder: Path) -> tuple[float, Any]:

@@ -14,6 +14,16 @@ class Result:
 
 
 @dataclass(frozen=True)
+class InitReport(Result):
+    """What became of the vectors that training began with."""
+
+    kept: int  # old vectors, all of which have a row in the result
+    added: int  # words of the corpus that had none
+    moved: int  # old vectors that training changed
+    mean_cosine: float  # of each moved vector with what it was
+
+
+@dataclass(frozen=True)
 class EmbeddingsResult(Result):
     """What train-embeddings made."""
 
@@ -24,11 +34,13 @@ class EmbeddingsResult(Result):
     dropped_types: int  # distinct words below min_count or beyond max_vocab
     dropped_tokens: int
     epochs: int
-    loss: float  # mean negative-sampling loss per pair in the last epoch, nats
+    loss: float  # of the last epoch: mean per pair, nats (cbow: per centre word; glove: f(X) error^2 per cell)
     train_seconds: float
     words_per_second: float  # corpus tokens (before sub-sampling) per second of training
     vectors_sha256: str
     model_sha256: str
+    valid_loss: float | None = None  # of what valid_fraction holds out, after the last epoch
+    init_from: InitReport | None = None
 
 
 @dataclass(frozen=True)
@@ -119,6 +131,156 @@ class NeighborsResult(Result):
     query: str
     found: bool
     neighbors: list[Neighbor] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class AnalogyAnswer(Result):
+    """One word that may complete an analogy."""
+
+    word: str
+    score: float  # add: cosine with b - a + c; mul: the quotient of shifted cosines
+
+
+@dataclass(frozen=True)
+class AnalogyResult(Result):
+    """The words d of "a is to b as c is to d"; `found` is false when a word of the question has no vector."""
+
+    question: list[str]  # a, b, c
+    found: bool
+    missing: list[str]  # words of the question without a vector
+    method: str  # add or mul
+    answers: list[AnalogyAnswer] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class SimilarityScore(Result):
+    """Rank agreement with people under one policy for words without a vector."""
+
+    spearman: float | None  # null for fewer than two pairs, or where one side is constant
+    interval: list[float] | None  # 95 % bootstrap percentiles
+    pairs: int  # pairs counted
+
+
+@dataclass(frozen=True)
+class SimilarityResult(Result):
+    """Spearman rank correlation of cosines with human scores; the first three numbers are those of the chosen policy."""
+
+    name: str
+    spearman: float | None
+    interval: list[float] | None
+    pairs: int
+    oov: int  # pairs of the file with a word that has no vector
+    skip: SimilarityScore  # such pairs left out
+    zero: SimilarityScore  # such pairs counted with similarity 0
+
+
+@dataclass(frozen=True)
+class AnalogyScore(Result):
+    """Share of analogies answered right under one policy for words without a vector."""
+
+    accuracy: float | None  # null without a question
+    interval: list[float] | None
+    n: int  # questions counted
+    correct: int
+
+
+@dataclass(frozen=True)
+class AnalogyScores(Result):
+    """One method under both policies."""
+
+    skip: AnalogyScore  # questions with a word that has no vector left out
+    zero: AnalogyScore  # such questions counted as wrong
+
+
+@dataclass(frozen=True)
+class AnalogySectionResult(Result):
+    """One section of an analogy file; accuracy, interval and n are 3CosAdd's under the chosen policy."""
+
+    name: str
+    file: str
+    accuracy: float | None
+    interval: list[float] | None
+    n: int
+    oov: int  # questions with a word that has no vector
+    add: AnalogyScores
+    mul: AnalogyScores
+
+
+@dataclass(frozen=True)
+class AnalogyEvaluation(Result):
+    """All analogies together, and section by section."""
+
+    accuracy: float | None
+    interval: list[float] | None
+    n: int
+    oov: int
+    add: AnalogyScores
+    mul: AnalogyScores
+    sections: list[AnalogySectionResult]
+
+
+@dataclass(frozen=True)
+class Difference(Result):
+    """Two models on the same items: Spearman's correlation or accuracy of each, and the first less the second."""
+
+    n: int  # items both are measured on
+    first: float | None
+    second: float | None
+    difference: float | None
+    interval: list[float] | None  # of the difference, by paired bootstrap
+    first_better: float | None  # share of the resamples in which the first is better
+    second_better: float | None
+
+
+@dataclass(frozen=True)
+class Differences(Result):
+    """A difference under both policies."""
+
+    skip: Difference  # items left out for which either model lacks a word
+    zero: Difference
+
+
+@dataclass(frozen=True)
+class SimilarityComparison(Result):
+    """Two models on one file of word pairs."""
+
+    name: str
+    skip: Difference
+    zero: Difference
+
+
+@dataclass(frozen=True)
+class AnalogyComparison(Result):
+    """Two models on all analogies, by method."""
+
+    add: Differences
+    mul: Differences
+
+
+@dataclass(frozen=True)
+class EmbeddingsComparison(Result):
+    """The first model against the second."""
+
+    similarity: list[SimilarityComparison]
+    analogy: AnalogyComparison | None
+
+
+@dataclass(frozen=True)
+class EmbeddingsScores(Result):
+    """What one set of word vectors knows."""
+
+    model: str
+    words: int  # words considered
+    similarity: list[SimilarityResult]
+    analogy: AnalogyEvaluation | None
+
+
+@dataclass(frozen=True)
+class EvalEmbeddingsResult(EmbeddingsScores):
+    """The first model's scores; with two models also the second's, and their comparison."""
+
+    second: EmbeddingsScores | None = None
+    comparison: EmbeddingsComparison | None = None
 
 
 @dataclass(frozen=True)

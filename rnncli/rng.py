@@ -32,6 +32,7 @@ class Stream(IntEnum):
     PROBE = 8
     CHECK = 9
     SAMPLE_DATA = 10
+    BOOTSTRAP = 11
 
 
 def mix64(z: Any) -> Any:  # also compiled by numba, see kernels/scalar.py

@@ -245,6 +245,9 @@ def _problems(item: Any, schema: type[BaseModel], layers: _Layers, path: Path | 
         yield _Problem(where, line, f"{dotted(keys)}: unknown key; {hint}")
     elif item["type"] == "json_invalid":
         yield _Problem("", 0, "a value is not valid UTF-8 text")
+    elif item["type"] == "value_error":  # keys that do not go together, said by the section's own validator
+        at = f"{dotted(keys)}: " if keys else ""
+        yield _Problem(where, line, f"{at}{item['ctx']['error']}")
     else:
         key = "" if place and place.origin.startswith("flag ") else f"{dotted(keys)}: "
         yield _Problem(where, line, f"{key}expected {_expected(item)}, found {_described(item['input'])}")

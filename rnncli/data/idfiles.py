@@ -2,12 +2,15 @@
 
 import hashlib
 import json
+import mmap
 import os
 import shutil
 import tempfile
 import time
 import unicodedata
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -84,6 +87,27 @@ def new_folder(parent: Path) -> Path:
         except OSError:
             continue
     return Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=parent))
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A folder for what does not fit in memory, beside the id stores; it goes with the context."""
+    cache = default_cache()
+    folder = new_folder(cache if is_usable(cache) else Path(tempfile.gettempdir()))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def release(*arrays: NDArray[Any]) -> None:
+    """Let go of the memory that pages of memory-mapped arrays take; they are read again when they are needed."""
+    for array in arrays:
+        base: Any = array
+        while base is not None and not isinstance(base, mmap.mmap):
+            base = getattr(base, "base", None) if isinstance(base, np.ndarray) else getattr(base, "obj", None)
+        if base is not None and hasattr(base, "madvise"):
+            base.madvise(mmap.MADV_DONTNEED)
 
 
 def seal(folder: Path, vocab: Vocabulary, report: VocabularyReport, sha256: str) -> None:

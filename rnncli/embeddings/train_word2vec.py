@@ -1,20 +1,19 @@
-"""Skip-gram training: epochs -> rounds -> kernels; tells how far it is, and can go on after any epoch."""
+"""Skip-gram and CBOW training: rounds of shards -> kernels; tells how far it is."""
 
-import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rnncli import rng
 from rnncli.config.embeddings import EmbeddingsConfig
+from rnncli.embeddings.layout import aligned_rows, padded
 from rnncli.embeddings.sampling import alias_table, huffman_tree, keep_thresholds, noise_probabilities
-from rnncli.errors import CorpusError, DivergedError
-from rnncli.events import EpochDone, OnEvent, PhaseStarted, Progressed
+from rnncli.embeddings.training import Lines, Tensors, TrainState, train
+from rnncli.errors import CorpusError
+from rnncli.events import OnEvent, Progressed, ignore
 from rnncli.kernels._jit import set_threads
-from rnncli.kernels.lanes import WIDTH
 from rnncli.kernels.word2vec_rounds import Corpus, Keys, Layout, new_rounds, run_rounds, start_epoch
 
 SHARDS = 4  # of deterministic rounds: part of the result, so never the number of threads
@@ -24,143 +23,151 @@ SMALLEST_ROUND = 50
 LOWEST_RATE = 1e-4  # of the initial learning rate
 SECONDS_BETWEEN_EVENTS = 0.2
 NO_PATHS, NO_CODES = np.zeros((0, 0), np.int32), np.zeros(0, np.int64)
-LINE_FLOATS = 16  # a cache line
+
+Counts = NDArray[np.int64]
 
 
-@dataclass(frozen=True, eq=False)
-class TrainState:
-    """Everything needed to go on after `epoch` passes."""
-
-    epoch: int
-    vectors_VE: NDArray[np.float32]  # input vectors: the result
-    outputs_VE: NDArray[np.float32]  # output vectors
-    losses: list[float] = field(default_factory=list)  # mean loss per pair of centre and context, nats, each epoch
-    seconds: float = 0.0  # spent training
-
-
-def initial_state(words: int, dim: int, seed: int) -> TrainState:
+def initial_tensors(words: int, dim: int, seed: int) -> Tensors:
     """Inputs uniform in (-0.5 / d, 0.5 / d), outputs zero, as word2vec.c."""
-    vectors = np.empty((words, dim), np.float32)
+    inputs = np.empty((words, dim), np.float32)
     key = rng.key(seed, rng.Stream.INIT)
     for row in range(0, words, 4096):  # in parts: draws are made in float64
-        part = vectors[row : row + 4096]
+        part = inputs[row : row + 4096]
         part[:] = ((rng.uniforms(key, part.size, row * dim) - 0.5) / dim).reshape(part.shape)
-    return TrainState(0, vectors, np.zeros((words, dim), np.float32))
+    return {"inputs": inputs, "outputs": np.zeros((words, dim), np.float32)}
 
 
-def train_skipgram(
-    ids: NDArray[np.int32],
-    offsets: NDArray[np.int64],
-    counts: NDArray[np.int64],
+def train_word2vec(
+    lines: Lines,
+    counts: Counts,
     config: EmbeddingsConfig,
-    on_event: OnEvent,
+    on_event: OnEvent = ignore,
     start: TrainState | None = None,
     on_epoch: Callable[[TrainState], None] = lambda state: None,
 ) -> TrainState:
-    """Train word vectors on lines ids[offsets[i] : offsets[i + 1]]; counts (V,) are those of the vocabulary.
+    """Train on `lines`; counts (V,) are those of the vocabulary. See embeddings.training.train."""
+    state = start or TrainState(0, initial_tensors(len(counts), config.dim, config.seed))
+    return train(Word2vecRun(lines, counts, config, state.tensors), config.epochs, state, on_event, on_epoch)
 
-    `start` goes on from a state that `on_epoch` was given; in deterministic mode the end is the same, byte for byte.
-    Raises CorpusError when there is nothing to train on, DivergedError when vectors become non-finite.
+
+class _Pass:
+    """One set of lines, cut into shards and rounds."""
+
+    def __init__(self, lines: Lines, shards: int, size: int, layout: Layout, corpus: Corpus, width: int) -> None:
+        self.tokens = lines.tokens
+        bounds = int(lines.offsets[0]) + np.linspace(0, self.tokens, shards + 1).astype(np.int64)
+        self.layout = layout._replace(bounds=bounds)
+        self.corpus = corpus._replace(ids=np.asarray(lines.ids), offsets=np.asarray(lines.offsets))
+        self.n_rounds = -(-int(np.diff(bounds).max()) // size)
+        merging = layout.private > 1
+        self.rounds = new_rounds(shards, size, layout.window, width, layout.vocabulary, merging)
+
+
+class Word2vecRun:
+    """The arrays of one training run, laid out as the kernels want them. Tensors: inputs and outputs, (V, d) each.
+
+    The loss is the mean per pair of centre and context (CBOW: per centre), in nats. Raises CorpusError when there is
+    nothing to train on.
     """
-    tokens, words = len(ids), len(counts)
-    if tokens == 0 or words == 0:
-        raise CorpusError("no token of the corpus is in the vocabulary; lower corpus.min_count or give more text")
-    if words < 2 and config.loss == "hs":
-        raise CorpusError("a tree needs two words at least; lower corpus.min_count, give more text, or take loss: ns")
-    state = start if start is not None else initial_state(words, config.dim, config.seed)
-    run = _Run(ids, offsets, counts, config, state)
-    on_event(PhaseStarted("training", tokens * config.epochs, "tokens"))
-    for epoch in range(state.epoch, config.epochs):
-        started = time.perf_counter()
-        loss = run.epoch(epoch, on_event)
-        vectors, outputs = run.vectors()
-        seconds = state.seconds + time.perf_counter() - started
-        if not (math.isfinite(loss) and np.isfinite(vectors).all() and np.isfinite(outputs).all()):
-            raise DivergedError(f"word vectors became non-finite in epoch {epoch + 1}; lower lr (it is {config.lr})")
-        state = TrainState(epoch + 1, vectors, outputs, [*state.losses, loss], seconds)
-        on_event(EpochDone(state.epoch, {"loss": loss}))
-        on_epoch(state)
-    return state
 
+    unit = "tokens"
 
-class _Run:
-    """The arrays of one training run, laid out as the kernels want them."""
-
-    def __init__(
-        self,
-        ids: NDArray[np.int32],
-        offsets: NDArray[np.int64],
-        counts: NDArray[np.int64],
-        config: EmbeddingsConfig,
-        state: TrainState,
-    ) -> None:
-        self.config, self.tokens, self.words = config, len(ids), len(counts)
+    def __init__(self, lines: Lines, counts: Counts, config: EmbeddingsConfig, tensors: Tensors) -> None:
+        self.config, self.words = config, len(counts)
+        if lines.tokens == 0 or self.words == 0:
+            raise CorpusError("no token of the corpus is in the vocabulary; lower corpus.min_count or give more text")
+        if self.words < 2 and config.loss == "hs":
+            raise CorpusError(
+                "a tree needs two words at least; lower corpus.min_count, give more text, or take loss: ns"
+            )
+        trained, held_out = lines.held_out(config.valid_fraction)
+        if trained.tokens == 0:
+            raise CorpusError("valid_fraction holds the whole corpus out; lower it")
+        self.total = trained.tokens
         self.merging = config.mode == "deterministic"
         threads = set_threads(config.threads)
         shards = SHARDS if self.merging else threads
         size = TOKENS_PER_SHARD
         if self.merging:
-            size = min(size, max(SMALLEST_ROUND, self.tokens // (SHARDS * ROUNDS_OF_SMALL_CORPUS)))
-        kept = size + 2 * config.window
+            size = min(size, max(SMALLEST_ROUND, self.total // (SHARDS * ROUNDS_OF_SMALL_CORPUS)))
         paths, codes = huffman_tree(counts) if config.loss == "hs" else (NO_PATHS, NO_CODES)
         width = paths.shape[1] if config.loss == "hs" else 1 + config.negative
+        kept = size + 2 * config.window
         private = 1 + (min(kept * width, self.words) if self.merging else 0)
-        dim = -(-config.dim // WIDTH) * WIDTH
-        bounds = np.linspace(0, self.tokens, shards + 1).astype(np.int64)
-        self.layout = Layout(bounds, size, config.window, dim, self.words, private, config.algorithm == "cbow")
-        self.n_rounds = -(-int(np.diff(bounds).max()) // size)
+        dim = padded(config.dim)
+        none = np.zeros(0, np.int64)
+        layout = Layout(none, size, config.window, dim, self.words, private, config.algorithm == "cbow")
         alias, odds = alias_table(noise_probabilities(counts))
-        self.corpus = Corpus(
-            np.asarray(ids), np.asarray(offsets), keep_thresholds(counts, config.sample), alias, odds, paths, codes
-        )  # fmt: skip
-        self.rounds = new_rounds(shards, size, config.window, width, self.words, self.merging)
+        keep = keep_thresholds(counts, config.sample)
+        corpus = Corpus(lines.ids, lines.offsets, keep, alias, odds, paths, codes)
+        self.trained = _Pass(trained, shards, size, layout, corpus, width)
+        self.held_out = _Pass(held_out, shards, size, layout, corpus, width) if held_out.tokens else None
         self.scales = np.append(np.float32(0.0), np.arange(1, shards + 1, dtype=np.float32) ** np.float32(-0.5))
-        self.matrices = _matrices(state, self.words + shards * private, dim)
-        self._call(self._keys(0), 0, np.zeros(0, np.float32))  # compiles, or loads from the cache
+        self.matrices = _matrices(tensors, self.words + shards * private, dim)
+        self._call(self.trained, self._keys(0), 0, np.zeros(0, np.float32))  # compiles, or loads from the cache
 
     def epoch(self, epoch: int, on_event: OnEvent) -> float:
         """One pass over the corpus; returns the mean loss per pair."""
-        start_epoch(self.rounds)
-        keys = self._keys(epoch)
-        at_once = 1
-        first = 0
-        while first < self.n_rounds:
+        lowest, epochs, size = LOWEST_RATE, self.config.epochs, self.trained.layout.size
+        per_round = float(size * (len(self.trained.layout.bounds) - 1))
+
+        def rates(first: int, last: int) -> NDArray[np.float32]:
+            progress = (epoch + np.arange(first, last) * per_round / self.total) / epochs
+            return (self.config.rate * np.maximum(1.0 - progress, lowest)).astype(np.float32)
+
+        def told(share: float, loss: float) -> None:
+            on_event(Progressed(epoch * self.total + int(share * self.total), loss, epoch + 1))
+
+        return self._go(self.trained, self._keys(epoch), rates, told)
+
+    def valid_loss(self) -> float | None:
+        """The mean loss on the lines held out, with the same draws after every epoch."""
+        if self.held_out is None:
+            return None
+        still = lambda first, last: np.zeros(last - first, np.float32)  # noqa: E731  # a rate of 0 moves nothing
+        return self._go(self.held_out, self._keys(0, part=1), still, lambda share, loss: None)
+
+    def tensors(self) -> Tensors:
+        """Copies of the input and output vectors."""
+        dim, size = self.trained.layout.dim, self.words * self.trained.layout.dim
+        x, y = (rows[:size].reshape(self.words, dim)[:, : self.config.dim].copy() for rows in self.matrices)
+        return {"inputs": x, "outputs": y}
+
+    def _go(
+        self,
+        what: _Pass,
+        keys: Keys,
+        rates: Callable[[int, int], NDArray[np.float32]],
+        told: Callable[[float, float], None],
+    ) -> float:
+        """All rounds of a pass, a few at a time so that `told` hears about the share done; returns the mean loss."""
+        start_epoch(what.rounds)
+        at_once, first, mean = 1, 0, 0.0
+        while first < what.n_rounds:
             started = time.perf_counter()
-            last = min(first + at_once, self.n_rounds)
-            done = np.arange(first, last) * float(self.layout.size * (len(self.layout.bounds) - 1))
-            progress = (epoch + done / self.tokens) / self.config.epochs
-            self._call(keys, first, (self.config.lr * np.maximum(1.0 - progress, LOWEST_RATE)).astype(np.float32))
+            last = min(first + at_once, what.n_rounds)
+            self._call(what, keys, first, rates(first, last))
             first = last
-            loss, pairs = self.rounds.loss[:, 0].sum(), self.rounds.loss[:, 1].sum()
-            if first < self.n_rounds:
-                trained = epoch * self.tokens + int(first / self.n_rounds * self.tokens)
-                on_event(Progressed(trained, float(loss / max(pairs, 1.0)), epoch + 1))
+            loss, pairs = what.rounds.loss[:, 0].sum(), what.rounds.loss[:, 1].sum()
+            mean = float(loss / max(pairs, 1.0))
+            told(first / what.n_rounds, mean)
             seconds = max(time.perf_counter() - started, 1e-6)
             at_once = max(1, min(2 * at_once, int(at_once * SECONDS_BETWEEN_EVENTS / seconds)))
-        on_event(Progressed((epoch + 1) * self.tokens, float(loss / max(pairs, 1.0)), epoch + 1))
-        return float(loss / max(pairs, 1.0))
+        return mean
 
-    def vectors(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Copies of the input and output vectors, (V, E) each."""
-        dim, size = self.layout.dim, self.words * self.layout.dim
-        x, y = (rows[:size].reshape(self.words, dim)[:, : self.config.dim].copy() for rows in self.matrices)
-        return x, y
-
-    def _keys(self, epoch: int) -> Keys:
+    def _keys(self, epoch: int, part: int = 0) -> Keys:
         streams = (rng.Stream.SUBSAMPLE, rng.Stream.WINDOW, rng.Stream.NEGATIVE)
-        return Keys(*(rng.key(self.config.seed, stream, epoch) for stream in streams))
+        return Keys(*(rng.key(self.config.seed, stream, epoch, part) for stream in streams))
 
-    def _call(self, keys: Keys, first: int, rates: NDArray[np.float32]) -> None:
-        shared = (self.matrices, self.rounds, self.corpus, keys, self.layout)
+    def _call(self, what: _Pass, keys: Keys, first: int, rates: NDArray[np.float32]) -> None:
+        shared = (self.matrices, what.rounds, what.corpus, keys, what.layout)
         run_rounds(*shared, self.scales, first, first + len(rates), rates, self.merging)
 
 
-def _matrices(state: TrainState, rows: int, dim: int) -> NDArray[np.float32]:
-    """Inputs and outputs, (2, rows * dim), rows on cache lines of their own; the first ones hold those of `state`."""
-    raw = np.zeros(2 * rows * dim + LINE_FLOATS, np.float32)
-    skip = (-raw.ctypes.data // 4) % LINE_FLOATS
-    matrices = raw[skip : skip + 2 * rows * dim].reshape(2, -1)
-    for flat, values_VE in zip(matrices, (state.vectors_VE, state.outputs_VE), strict=True):
+def _matrices(tensors: Tensors, rows: int, dim: int) -> NDArray[np.float32]:
+    """Inputs and outputs, (2, rows * dim), rows on cache lines of their own; the first ones hold those of `tensors`."""
+    matrices = aligned_rows(2 * rows, dim).reshape(2, -1)
+    for flat, values_VE in zip(matrices, (tensors["inputs"], tensors["outputs"]), strict=True):
         n, width = values_VE.shape
         flat[: n * dim].reshape(n, dim)[:, :width] = values_VE
     return matrices

@@ -60,6 +60,7 @@ import numba  # noqa: E402  # after the environment is set
 from llvmlite import binding as llvm_binding  # noqa: E402
 from numba.core import cgutils  # noqa: E402
 from numba.core import event as numba_event  # noqa: E402
+from numba.cpython.unsafe.numbers import trailing_zeros as trailing_zeros  # noqa: E402  # kernels take it from here
 from numba.extending import intrinsic, models, overload, register_model  # noqa: E402
 
 # Thirty-two registers of sixteen lanes (AVX-512); elsewhere wide tiles would spill.
@@ -122,6 +123,7 @@ class LanesType(numba.types.Type):  # type: ignore[misc]
 
 LANES = LanesType()
 NOTHING = numba.types.none
+SINGLE = numba.float32
 LANES_LLVM = cgutils.ir.VectorType(cgutils.ir.FloatType(), 16)
 llvm = cgutils.ir
 emits = intrinsic  # a function of compiled code that is given by the LLVM instructions it stands for

@@ -9,7 +9,7 @@ from rnncli.artifacts.run_directory import RunDirectory
 from rnncli.config.base import StrictModel
 from rnncli.errors import ExitCode, InterruptedRunError, Terminated, UsageError
 
-FREE = {"threads"}  # keys that do not change the result
+FREE = {"threads", "memory_limit"}  # keys that do not change the result
 
 
 def run_identity(config: StrictModel, inputs: list[str | None]) -> dict[str, Any]:

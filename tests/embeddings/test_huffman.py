@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from reference import word2vec as reference
 
 from rnncli.embeddings.sampling import huffman_tree
-from rnncli.embeddings.train_word2vec import train_skipgram
+from rnncli.embeddings.train_word2vec import train_word2vec
+from rnncli.embeddings.training import Lines
 from rnncli.errors import CorpusError
 from rnncli.events import ignore
 from rnncli.kernels.word2vec import train_words
@@ -73,4 +74,4 @@ def test_a_single_word_has_no_tree():
     from test_train_word2vec import config
 
     with pytest.raises(CorpusError, match="two words"):
-        train_skipgram(np.zeros(9, np.int32), np.array([0, 9]), np.array([9]), config(loss="hs"), ignore)
+        train_word2vec(Lines(np.zeros(9, np.int32), np.array([0, 9])), np.array([9]), config(loss="hs"), ignore)

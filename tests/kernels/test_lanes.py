@@ -20,6 +20,12 @@ def _apply(out, a, which):
             lanes.store(out, i, lanes.survival(v))
         elif which == 3:
             lanes.store(out, i, lanes.sub(lanes.mul(v, v), lanes.splat(a[i])))
+        elif which == 4:
+            lanes.store(out, i, lanes.inverse_sqrt(v))
+        elif which == 5:
+            lanes.store(out, i, lanes.exp_negative(v))
+        elif which == 6:
+            lanes.store(out, i, lanes.splat(lanes.total(v)))
 
 
 @kernel
@@ -46,6 +52,20 @@ def test_sigmoid_log_and_survival_match_numpy():
     np.testing.assert_allclose(apply(p.astype(np.float32), 1), np.log(p.astype(np.float32)), rtol=3e-7, atol=2e-7)
     e = np.linspace(-1, 1, 160).astype(np.float32)
     np.testing.assert_allclose(apply(e, 2), np.maximum(1 - np.abs(e), 1e-8), atol=1e-7)
+
+
+def test_inverse_roots_and_falling_exponentials_match_numpy():
+    a = np.concatenate([np.logspace(-36, 37, 1600), np.linspace(0.5, 2.5, 1600)]).astype(np.float32)
+    np.testing.assert_allclose(apply(a, 4), 1.0 / np.sqrt(a.astype(np.float64)), rtol=6e-6)
+    z = np.concatenate([np.linspace(-86.9, 0, 3200), np.zeros(16)]).astype(np.float32)
+    np.testing.assert_allclose(apply(z, 5), np.exp(z.astype(np.float64)), rtol=4e-7)
+    assert apply(np.full(16, 30, np.float32), 5).tolist() == [1.0] * 16
+    assert (apply(np.full(16, -1e30, np.float32), 5) < 2e-38).all()
+
+
+def test_the_total_is_that_of_all_lanes():
+    a = np.random.default_rng(2).normal(size=64).astype(np.float32)
+    np.testing.assert_allclose(apply(a, 6), np.repeat(a.reshape(4, 16).sum(axis=1), 16), atol=1e-5)
 
 
 def test_products_and_splats_are_lane_by_lane():
