@@ -12,9 +12,11 @@ import typer
 
 from rnncli import __version__
 from rnncli.cli import (
+    analogy,
     check_gradients,
     config,
     doctor,
+    eval_embeddings,
     evaluate,
     inspect_gradients,
     neighbors,
@@ -35,6 +37,8 @@ COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("inspect-gradients", inspect_gradients.inspect_gradients),
     ("check-gradients", check_gradients.check_gradients),
     ("neighbors", neighbors.neighbors),
+    ("analogy", analogy.analogy),
+    ("eval-embeddings", eval_embeddings.eval_embeddings),
     ("doctor", doctor.doctor),
     ("warmup", warmup.warmup),
 )

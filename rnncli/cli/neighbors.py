@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from rnncli.cli.options import JsonOpt
+from rnncli.cli.options import JsonOpt, ThreadsOpt, set_thread_environment
 
 
 def neighbors(
@@ -14,6 +14,7 @@ def neighbors(
     words: Annotated[list[str], typer.Argument(metavar="WORD...|-", help="Words; - reads one a line.")],
     k: Annotated[int, typer.Option("--top", "-k", min=1, metavar="N", help="How many neighbours.")] = 10,
     json: JsonOpt = False,
+    threads: ThreadsOpt = None,
 ) -> None:
     """List the words nearest to each word by cosine similarity.
 
@@ -24,28 +25,32 @@ def neighbors(
       rnncli neighbors runs/vectors paris rome
       cut -f1 words.tsv | rnncli neighbors runs/vectors - --top 3 --json
     """
-    from rnncli.cli.render import print_json_line, print_table
-    from rnncli.data.readers import read_texts
+    set_thread_environment(threads)
+    import sys
+
+    from rnncli.cli.render import print_json_line, print_table, printable
+    from rnncli.data.arrivals import arriving_lines
     from rnncli.errors import CheckFailedError
     from rnncli.pipelines import neighbors as pipeline
 
-    def queries() -> Iterator[str]:
+    def batches() -> Iterator[list[str]]:
         for word in words:
             if word == "-":
-                yield from (line.text.strip() for line in read_texts(Path("-")))
+                yield from ([text.strip() for _, text in lines] for lines in arriving_lines(Path("-")))
             else:
-                yield word
+                yield [word]
 
-    missing = []
-    for result in pipeline.run(model, queries(), k):
-        if not result.found:
-            missing.append(result.query)
+    asked = found = 0
+    for result in pipeline.run(model, batches(), k, threads or 0):
+        asked, found = asked + 1, found + result.found
         if json:
             print_json_line(result.to_json())
         elif result.found:
             print_table(result.query, ["word", "cosine"], [(n.word, n.similarity) for n in result.neighbors])
             typer.echo("")
         else:
-            typer.echo(f"{result.query}: not in the vocabulary\n")
-    if missing and not json and len(missing) == len(words):
-        raise CheckFailedError(f"none of the {len(missing)} words has a vector; try other words or another model")
+            typer.echo(f"{printable(result.query)}: not in the vocabulary\n")
+        if "-" in words:
+            sys.stdout.flush()  # whoever writes our input may wait for the answer
+    if asked and not found and not json:
+        raise CheckFailedError(f"none of the {asked} words has a vector; try other words or another model")

@@ -46,8 +46,12 @@ def _cell(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"
-    # Words come from files: a control character must not reach the terminal.
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(value))
+    return printable(str(value))
+
+
+def printable(text: str) -> str:
+    """Words come from files: a control character must not reach the terminal."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def _print_rich(title: str, columns: Sequence[str], cells: list[list[str]], numeric: Sequence[bool]) -> None:

@@ -3,35 +3,38 @@
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rnncli.config.embeddings import EmbeddingsConfig
+from rnncli.data.tokenise import Tokenizer
+from rnncli.data.vocab import Vocabulary
 from rnncli.embeddings import train_glove, train_word2vec
 from rnncli.embeddings.count import Counting, count_cooccurrences
+from rnncli.embeddings.model import EmbeddingModel
+from rnncli.embeddings.subwords import Ngrams, composed, subword_table
 from rnncli.embeddings.training import Lines, Run, Tensors
 from rnncli.errors import CorpusError
 from rnncli.events import OnEvent
-
-Floats = NDArray[np.float32]
 
 
 def first_tensors(config: EmbeddingsConfig, words: int) -> Tensors:
     """What training begins with when nothing is known: two matrices, by the names the algorithm uses."""
     if config.algorithm == "glove":
         return train_glove.initial_tensors(words, config.dim, config.seed)
-    return train_word2vec.initial_tensors(words, config.dim, config.seed)
+    ngrams = config.subwords.bucket if config.subwords.maxn else 0
+    return train_word2vec.initial_tensors(words, config.dim, config.seed, ngrams)
 
 
 def make_run(
-    config: EmbeddingsConfig, lines: Lines, counts: NDArray[np.int64], tensors: Tensors, folder: Path, on_event: OnEvent
+    config: EmbeddingsConfig, lines: Lines, vocab: Vocabulary, tensors: Tensors, folder: Path, on_event: OnEvent
 ) -> Run:
     """The run that a config describes; `folder` is for what does not fit in memory. CorpusError when it cannot be."""
     if config.algorithm != "glove":
-        return train_word2vec.Word2vecRun(lines, counts, config, tensors)
+        table = subword_table(vocab.tokens, config.subwords) if config.subwords.maxn else None
+        return train_word2vec.Word2vecRun(lines, vocab.counts, config, tensors, table)
     what = Counting(
         config.window, config.symmetric, config.distance_weighting, config.memory_limit << 20, config.threads
     )
-    matrix = count_cooccurrences(*lines, len(counts), what, config.seed, folder, on_event)
+    matrix = count_cooccurrences(*lines, len(vocab), what, config.seed, folder, on_event)
     if not matrix.cells:
         raise CorpusError("no two words of the vocabulary stand near each other; give longer lines or more text")
     options = train_glove.GloveOptions(
@@ -40,10 +43,20 @@ def make_run(
     return train_glove.GloveRun(matrix, options, tensors)
 
 
-def result_of(config: EmbeddingsConfig, tensors: Tensors) -> tuple[Floats, Floats]:
-    """(the vectors that are the result, the other ones), (V, d) each."""
-    names = ("words", "contexts") if config.algorithm == "glove" else ("inputs", "outputs")
-    words, contexts = (np.ascontiguousarray(tensors[name][:, : config.dim]) for name in names)
+def matrices_of(config: EmbeddingsConfig) -> tuple[str, str]:
+    """Names of the tensors of word and context vectors."""
+    return ("words", "contexts") if config.algorithm == "glove" else ("inputs", "outputs")
+
+
+def trained_model(config: EmbeddingsConfig, vocab: Vocabulary, tensors: Tensors) -> EmbeddingModel:
+    """The model that trained tensors make; outputs_VE holds the matrix that is not the result."""
+    words, contexts = (np.ascontiguousarray(tensors[name][:, : config.dim]) for name in matrices_of(config))
+    tokenizer = Tokenizer(config.corpus.tokenizer, config.corpus.lowercase)
+    if config.subwords.maxn:
+        vectors = composed(words, subword_table(vocab.tokens, config.subwords))
+        return EmbeddingModel(vectors, vocab, tokenizer, contexts, Ngrams(config.subwords, words[len(vocab) :]))
     if config.result == "words":
-        return words, contexts
-    return (contexts, words) if config.result == "contexts" else (words + contexts, contexts)
+        return EmbeddingModel(words, vocab, tokenizer, contexts)
+    if config.result == "contexts":
+        return EmbeddingModel(contexts, vocab, tokenizer, words)
+    return EmbeddingModel(words + contexts, vocab, tokenizer, contexts)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from rnncli.config.embeddings import EmbeddingsConfig
 from rnncli.data.vocab import Vocabulary
-from rnncli.embeddings.algorithms import first_tensors
+from rnncli.embeddings.algorithms import first_tensors, matrices_of
 from rnncli.embeddings.model import EmbeddingModel
 from rnncli.embeddings.training import Tensors
 from rnncli.errors import UsageError
@@ -37,21 +37,25 @@ class Continuation:
 def continued(config: EmbeddingsConfig, vocab: Vocabulary, old: EmbeddingModel) -> Continuation:
     """Place the vectors of `old` among those of the corpus' words; words it lacks begin as in any other run.
 
-    The other matrix begins with that of `old` where it has one. When the result is the sum of both, half a vector each
-    is taken where it has none. UsageError when the dimensions differ.
+    The other matrix begins with that of `old` where it has one, n-grams likewise if they are cut in the same way. When
+    the result is the sum of both, half a vector each is taken where there is no other. UsageError when the dimensions
+    differ.
     """
     if old.dim != config.dim:
         raise UsageError(f"--init-from: its vectors have {old.dim} dimensions, dim is {config.dim}; set dim={old.dim}")
     vocab = vocab.extended(old.vocab.tokens)
     rows = np.array([vocab.ids[token] for token in old.vocab.tokens], np.int64)
     tensors = first_tensors(config, len(vocab))
-    main, other = ("words", "contexts") if config.algorithm == "glove" else ("inputs", "outputs")
+    main, other = matrices_of(config)
     vectors, others = old.vectors_VE, old.outputs_VE
     if config.result == "sum":
         others = vectors / np.float32(2.0) if others is None else others
         vectors = vectors - others
     elif config.result == "contexts":
         main, other = other, main
+    elif config.subwords.maxn and old.ngrams is not None and old.ngrams.config == config.subwords:
+        tensors[main][len(vocab) :] = old.ngrams.vectors_BE
+        vectors = old.ngrams.word_rows(old.vocab.tokens, vectors)
     tensors[main][rows, : config.dim] = vectors
     if others is not None:
         tensors[other][rows, : config.dim] = others

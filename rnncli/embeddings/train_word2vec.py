@@ -14,7 +14,9 @@ from rnncli.embeddings.training import Lines, Tensors, TrainState, train
 from rnncli.errors import CorpusError
 from rnncli.events import OnEvent, Progressed, ignore
 from rnncli.kernels._jit import set_threads
-from rnncli.kernels.word2vec_rounds import Corpus, Keys, Layout, new_rounds, run_rounds, start_epoch
+from rnncli.kernels.subwords import most_parts
+from rnncli.kernels.word2vec_draws import Corpus, Keys, Subwords
+from rnncli.kernels.word2vec_rounds import Layout, new_rounds, run_rounds, start_epoch
 
 SHARDS = 4  # of deterministic rounds: part of the result, so never the number of threads
 TOKENS_PER_SHARD = 2000  # of a round; more lose quality, fewer lose time (DESIGN: measured)
@@ -27,11 +29,11 @@ NO_PATHS, NO_CODES = np.zeros((0, 0), np.int32), np.zeros(0, np.int64)
 Counts = NDArray[np.int64]
 
 
-def initial_tensors(words: int, dim: int, seed: int) -> Tensors:
-    """Inputs uniform in (-0.5 / d, 0.5 / d), outputs zero, as word2vec.c."""
-    inputs = np.empty((words, dim), np.float32)
+def initial_tensors(words: int, dim: int, seed: int, ngrams: int = 0) -> Tensors:
+    """Inputs (words + ngrams, d) uniform in (-0.5 / d, 0.5 / d), outputs zero, as word2vec.c."""
+    inputs = np.empty((words + ngrams, dim), np.float32)
     key = rng.key(seed, rng.Stream.INIT)
-    for row in range(0, words, 4096):  # in parts: draws are made in float64
+    for row in range(0, words + ngrams, 4096):  # in parts: draws are made in float64
         part = inputs[row : row + 4096]
         part[:] = ((rng.uniforms(key, part.size, row * dim) - 0.5) / dim).reshape(part.shape)
     return {"inputs": inputs, "outputs": np.zeros((words, dim), np.float32)}
@@ -44,36 +46,47 @@ def train_word2vec(
     on_event: OnEvent = ignore,
     start: TrainState | None = None,
     on_epoch: Callable[[TrainState], None] = lambda state: None,
+    subwords: Subwords | None = None,
 ) -> TrainState:
-    """Train on `lines`; counts (V,) are those of the vocabulary. See embeddings.training.train."""
-    state = start or TrainState(0, initial_tensors(len(counts), config.dim, config.seed))
-    return train(Word2vecRun(lines, counts, config, state.tensors), config.epochs, state, on_event, on_epoch)
+    """Train on `lines`; counts (V,) are those of the vocabulary, `subwords` the parts of its words.
+
+    The rest as embeddings.training.train.
+    """
+    ngrams = config.subwords.bucket if subwords is not None else 0
+    state = start or TrainState(0, initial_tensors(len(counts), config.dim, config.seed, ngrams))
+    return train(Word2vecRun(lines, counts, config, state.tensors, subwords), config.epochs, state, on_event, on_epoch)
 
 
 class _Pass:
     """One set of lines, cut into shards and rounds."""
 
-    def __init__(self, lines: Lines, shards: int, size: int, layout: Layout, corpus: Corpus, width: int) -> None:
+    def __init__(self, lines: Lines, shards: int, layout: Layout, corpus: Corpus, width: int, parts: int) -> None:
         self.tokens = lines.tokens
         bounds = int(lines.offsets[0]) + np.linspace(0, self.tokens, shards + 1).astype(np.int64)
         self.layout = layout._replace(bounds=bounds)
         self.corpus = corpus._replace(ids=np.asarray(lines.ids), offsets=np.asarray(lines.offsets))
-        self.n_rounds = -(-int(np.diff(bounds).max()) // size)
-        merging = layout.private > 1
-        self.rounds = new_rounds(shards, size, layout.window, width, layout.vocabulary, merging)
+        self.n_rounds = -(-int(np.diff(bounds).max()) // layout.size)
+        self.rounds = new_rounds(shards, layout, width, parts, merging=layout.private_outputs > 1)
 
 
 class Word2vecRun:
-    """The arrays of one training run, laid out as the kernels want them. Tensors: inputs and outputs, (V, d) each.
+    """The arrays of one training run, laid out as the kernels want them.
 
-    The loss is the mean per pair of centre and context (CBOW: per centre), in nats. Raises CorpusError when there is
-    nothing to train on.
+    Tensors: inputs (V, d), with sub-words (V + bucket, d), and outputs (V, d). The loss is the mean per pair of centre
+    and context (CBOW: per centre), in nats. Raises CorpusError when there is nothing to train on.
     """
 
     unit = "tokens"
 
-    def __init__(self, lines: Lines, counts: Counts, config: EmbeddingsConfig, tensors: Tensors) -> None:
-        self.config, self.words = config, len(counts)
+    def __init__(
+        self,
+        lines: Lines,
+        counts: Counts,
+        config: EmbeddingsConfig,
+        tensors: Tensors,
+        subwords: Subwords | None = None,
+    ) -> None:
+        self.config, self.words, self.subwords = config, len(counts), subwords
         if lines.tokens == 0 or self.words == 0:
             raise CorpusError("no token of the corpus is in the vocabulary; lower corpus.min_count or give more text")
         if self.words < 2 and config.loss == "hs":
@@ -93,17 +106,28 @@ class Word2vecRun:
         paths, codes = huffman_tree(counts) if config.loss == "hs" else (NO_PATHS, NO_CODES)
         width = paths.shape[1] if config.loss == "hs" else 1 + config.negative
         kept = size + 2 * config.window
-        private = 1 + (min(kept * width, self.words) if self.merging else 0)
+        parts = (
+            0
+            if subwords is None
+            else most_parts(lines.ids, subwords.starts, *lines.offsets[[0, -1]], size, config.window)
+        )
+        shared = (len(tensors["inputs"]), self.words)
+        uses = (kept if subwords is None else parts, kept * width)
+        private = [1 + (min(n, rows) if self.merging else 0) for n, rows in zip(uses, shared, strict=True)]
         dim = padded(config.dim)
         none = np.zeros(0, np.int64)
-        layout = Layout(none, size, config.window, dim, self.words, private, config.algorithm == "cbow")
+        cbow = config.algorithm == "cbow"
+        layout = Layout(none, size, config.window, dim, shared[0], shared[1], private[0], private[1], cbow)
         alias, odds = alias_table(noise_probabilities(counts))
         keep = keep_thresholds(counts, config.sample)
         corpus = Corpus(lines.ids, lines.offsets, keep, alias, odds, paths, codes)
-        self.trained = _Pass(trained, shards, size, layout, corpus, width)
-        self.held_out = _Pass(held_out, shards, size, layout, corpus, width) if held_out.tokens else None
+        self.trained = _Pass(trained, shards, layout, corpus, width, parts)
+        self.held_out = _Pass(held_out, shards, layout, corpus, width, parts) if held_out.tokens else None
         self.scales = np.append(np.float32(0.0), np.arange(1, shards + 1, dtype=np.float32) ** np.float32(-0.5))
-        self.matrices = _matrices(tensors, self.words + shards * private, dim)
+        self.matrices = (
+            _matrix(tensors["inputs"], shared[0] + shards * private[0], dim),
+            _matrix(tensors["outputs"], shared[1] + shards * private[1], dim),
+        )
         self._call(self.trained, self._keys(0), 0, np.zeros(0, np.float32))  # compiles, or loads from the cache
 
     def epoch(self, epoch: int, on_event: OnEvent) -> float:
@@ -129,8 +153,11 @@ class Word2vecRun:
 
     def tensors(self) -> Tensors:
         """Copies of the input and output vectors."""
-        dim, size = self.trained.layout.dim, self.words * self.trained.layout.dim
-        x, y = (rows[:size].reshape(self.words, dim)[:, : self.config.dim].copy() for rows in self.matrices)
+        layout = self.trained.layout
+        x, y = (
+            rows[: n * layout.dim].reshape(n, layout.dim)[:, : self.config.dim].copy()
+            for rows, n in zip(self.matrices, (layout.inputs, layout.outputs), strict=True)
+        )
         return {"inputs": x, "outputs": y}
 
     def _go(
@@ -160,14 +187,13 @@ class Word2vecRun:
         return Keys(*(rng.key(self.config.seed, stream, epoch, part) for stream in streams))
 
     def _call(self, what: _Pass, keys: Keys, first: int, rates: NDArray[np.float32]) -> None:
-        shared = (self.matrices, what.rounds, what.corpus, keys, what.layout)
+        shared = (self.matrices, what.rounds, what.corpus, self.subwords, keys, what.layout)
         run_rounds(*shared, self.scales, first, first + len(rates), rates, self.merging)
 
 
-def _matrices(tensors: Tensors, rows: int, dim: int) -> NDArray[np.float32]:
-    """Inputs and outputs, (2, rows * dim), rows on cache lines of their own; the first ones hold those of `tensors`."""
-    matrices = aligned_rows(2 * rows, dim).reshape(2, -1)
-    for flat, values_VE in zip(matrices, (tensors["inputs"], tensors["outputs"]), strict=True):
-        n, width = values_VE.shape
-        flat[: n * dim].reshape(n, dim)[:, :width] = values_VE
-    return matrices
+def _matrix(values_VE: NDArray[np.float32], rows: int, dim: int) -> NDArray[np.float32]:
+    """Rows of `dim` floats one after the other, on cache lines of their own; the first ones hold `values_VE`."""
+    flat = aligned_rows(rows, dim)
+    n, width = values_VE.shape
+    flat[: n * dim].reshape(n, dim)[:, :width] = values_VE
+    return flat

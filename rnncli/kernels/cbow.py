@@ -80,7 +80,7 @@ def _name_outputs(outputs, masks, outputs_WK, labels, i, block, idle, dim):
 
 
 @kernel
-def train_cbow(x, y, words, low, high, outputs_WK, labels_W, first, last, idle, window, lr, dim):
+def train_cbow(x, y, words, low, high, outputs_WK, labels_W, first, last, idle_x, idle_y, window, lr, dim):
     """Train the centres words[first : last] in order; returns (loss in nats, centres that had a context).
 
     Shapes   as kernels.word2vec.train_words; the loss counts one prediction for each centre.
@@ -113,7 +113,7 @@ def train_cbow(x, y, words, low, high, outputs_WK, labels_W, first, last, idle, 
             store(hidden, j, mul(total, share))
             store(step, j, splat(ZERO))
         for block in range(blocks):
-            if _name_outputs(outputs, masks, outputs_WK, labels_W[i], i, block, idle, dim) == 0:
+            if _name_outputs(outputs, masks, outputs_WK, labels_W[i], i, block, idle_y, dim) == 0:
                 continue
             likelihood = mul(likelihood, _block_step(y, hidden, step, outputs, masks, lr, dim))
             pending += 1

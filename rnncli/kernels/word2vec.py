@@ -150,13 +150,13 @@ def _set_masks(masks, outputs, labels, odd):
 
 
 @kernel
-def train_words(x, y, words, low, high, outputs_WK, labels_W, first, last, idle, window, lr, dim):
+def train_words(x, y, words, low, high, outputs_WK, labels_W, first, last, idle_x, idle_y, window, lr, dim):
     """Train the centres words[first : last] in order; returns (loss in nats, pairs of centre and context).
 
     Shapes   x, y float32 with one axis, rows of `dim` floats; words (W,) int32 rows of x; low, high (W,) int32: the
              contexts of centre i are words[low[i] : high[i]] without i; outputs_WK (W, 1 + K) int32 rows of y that
              its contexts meet, -1 for none; labels_W (W,) int64, bit k: whether output k is to be predicted or
-             rejected; idle a row of both that is zero.
+             rejected; idle_x, idle_y a row of each that is zero.
     Writes   x and y.
     """
     scratch = new_scratch(window)
@@ -185,7 +185,7 @@ def train_words(x, y, words, low, high, outputs_WK, labels_W, first, last, idle,
         pairs += n
         odd = n % 2 == 1
         if odd:
-            contexts[n] = idle * dim
+            contexts[n] = idle_x * dim
             n += 1
         for block in range(blocks):
             used = 0
@@ -199,7 +199,7 @@ def train_words(x, y, words, low, high, outputs_WK, labels_W, first, last, idle,
             _set_masks(scratch.masks, outputs, labels_W[i] >> (block * OUTPUTS), odd)
             for k in range(OUTPUTS):
                 if outputs[k] < 0:
-                    outputs[k] = idle * dim
+                    outputs[k] = idle_y * dim
             loglik = add(loglik, block_step(x, y, scratch, n // 2, lr, dim))
     store(scratch.masks, 0, loglik)
     loss = 0.0

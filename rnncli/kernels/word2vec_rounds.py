@@ -16,41 +16,22 @@ import numpy as np
 from rnncli.kernels._jit import kernel, parallel_kernel, prange
 from rnncli.kernels.cbow import train_cbow
 from rnncli.kernels.lanes import WIDTH, add, fma, load, splat, store, sub
-from rnncli.kernels.scalar import counter_hash
+from rnncli.kernels.subwords import draw_parts, train_parts
 from rnncli.kernels.word2vec import train_words
-
-N_WORDS, FIRST, LAST, N_DISTINCT = range(4)  # columns of Rounds.sizes; N_DISTINCT for inputs, + 1 for outputs
-
-
-class Corpus(NamedTuple):
-    """What is trained on, and how words are drawn."""
-
-    ids: np.ndarray  # (tokens,) int32
-    offsets: np.ndarray  # (lines + 1,) int64
-    keep: np.ndarray  # (V,) uint64: a word is kept where the high half of its draw is below
-    alias: np.ndarray  # (V,) int32, with odds: the noise distribution by the alias method
-    odds: np.ndarray  # (V,) uint32
-    paths: np.ndarray  # (V, longest) int32: inner nodes from the root to each word, -1 after; (0, 0) for negatives
-    codes: np.ndarray  # (V,) int64, bit k: whether the path goes to the first child at its node k; (0,) likewise
-
-
-class Keys(NamedTuple):
-    """Names of the random sequences of one epoch."""
-
-    subsample: np.uint64
-    window: np.uint64
-    negative: np.uint64
+from rnncli.kernels.word2vec_draws import FIRST, LAST, N_DISTINCT, N_PARTS, N_WORDS, draw_outputs, draw_words
 
 
 class Layout(NamedTuple):
-    """How the corpus is cut and where rows lie: V shared rows, then an idle row and private ones for each shard."""
+    """How the corpus is cut and where rows lie: shared rows, then an idle row and private ones for each shard."""
 
     bounds: np.ndarray  # (S + 1,) int64: shard s has the tokens bounds[s] .. bounds[s + 1] - 1
     size: int  # tokens of a shard and round
     window: int
     dim: int  # floats of a padded row
-    vocabulary: int
-    private: int  # rows of a shard after the shared ones, the idle one included
+    inputs: int  # rows of inputs that belong to all
+    outputs: int
+    private_inputs: int  # rows of a shard after the shared ones, the idle one included
+    private_outputs: int
     cbow: bool  # the mean of the contexts predicts the centre, instead of each context by itself
 
 
@@ -61,27 +42,31 @@ class Rounds(NamedTuple):
     windows: np.ndarray  # (2, S, 2, W) int32: low and high of each word, see train_words
     outputs: np.ndarray  # (2, S, W, 1 + K) int32: centre and its negatives, or its path in the tree; -1 for none
     labels: np.ndarray  # (2, S, W) int64, bit k: whether output k is to be predicted
+    parts: np.ndarray  # (2, S, P) int32: the parts of the words one after the other; later rows of the inputs
+    starts: np.ndarray  # (2, S, W + 1) int64: where those of each word begin; no words where words have no parts
     seats: np.ndarray  # (2, M, S, V) int32: 1 + number of a word among the distinct ones of a shard, 0 if not used
-    distinct: np.ndarray  # (2, M, S, W * (1 + K)) int32: the distinct words of a shard
-    rows: np.ndarray  # (2, M, S, W * (1 + K)) int32: the row in which each of them is trained
+    distinct: np.ndarray  # (2, M, S, max(W * (1 + K), P)) int32: the distinct words of a shard
+    rows: np.ndarray  # (2, M, S, max(W * (1 + K), P)) int32: the row in which each of them is trained
     sizes: np.ndarray  # (2, S, 16) int64, see N_WORDS ..; 16 so that shards have cache lines of their own
     positions: np.ndarray  # (S, W) int64: where the kept words stand in the corpus
     loss: np.ndarray  # (S, 16) float64: summed loss and pairs of the epoch
 
 
-def new_rounds(shards: int, size: int, window: int, width: int, vocabulary: int, merging: bool) -> Rounds:
-    """Empty rounds of up to `size` tokens for each shard, `width` outputs for a word (1 + K with negative sampling).
+def new_rounds(shards: int, layout: Layout, width: int, parts: int, merging: bool) -> Rounds:
+    """Empty rounds, `width` outputs for a word (1 + K with negative sampling), up to `parts` parts of a shard's words.
 
     Without merging the tables it needs are left out.
     """
-    words = size + 2 * window
-    uses = words * width if merging else 0
+    words = layout.size + 2 * layout.window
+    uses = max(words * width, parts) if merging else 0
     return Rounds(
         np.zeros((2, shards, words), np.int32),
         np.zeros((2, shards, 2, words), np.int32),
         np.zeros((2, shards, words, width), np.int32),
         np.zeros((2, shards, words), np.int64),
-        np.zeros((2, 2, shards, vocabulary if merging else 0), np.int32),
+        np.zeros((2, shards, parts), np.int32),
+        np.zeros((2, shards, words + 1 if parts else 0), np.int64),
+        np.zeros((2, 2, shards, max(layout.inputs, layout.outputs) if merging else 0), np.int32),
         np.zeros((2, 2, shards, uses), np.int32),
         np.zeros((2, 2, shards, uses), np.int32),
         np.zeros((2, shards, 16), np.int64),
@@ -94,113 +79,6 @@ def start_epoch(rounds: Rounds) -> None:
     """Forget what was drawn, and the loss."""
     for array in (rounds.sizes, rounds.seats, rounds.loss):
         array[:] = 0
-
-
-@kernel
-def _kept(corpus, keys, position):
-    return (counter_hash(keys.subsample, position) >> np.uint64(32)) < corpus.keep[corpus.ids[position]]
-
-
-@kernel
-def _line_of(offsets, position):
-    """The line that holds a token: the last one that begins at or before it."""
-    low, high = 0, offsets.shape[0] - 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        if offsets[middle] <= position:
-            low = middle
-        else:
-            high = middle
-    return low
-
-
-@kernel
-def _reach(keys, position, window):
-    """The window of the token at `position`: uniform in 1 .. window."""
-    draw = counter_hash(keys.window, position) >> np.uint64(32)
-    return 1 + np.int64((draw * np.uint64(window)) >> np.uint64(32))
-
-
-@kernel
-def draw_words(words, low, high, sizes, positions, corpus, keys, start, end, window):
-    """The words that sub-sampling keeps of tokens start .. end - 1, and the window of each.
-
-    Shapes   words, low, high (W,) int32 out, W >= end - start + 2 window; positions (W,) int64 out; sizes (16,) out.
-    Context words before `start` and after `end` are taken along, so where shards are cut does not show.
-    """
-    ids, offsets = corpus.ids, corpus.offsets
-    if start >= end:
-        sizes[:] = 0
-        return
-    line = _line_of(offsets, start)
-    n = 0
-    position = start - 1
-    while position >= offsets[line] and n < window:
-        if _kept(corpus, keys, position):
-            words[n] = ids[position]
-            n += 1
-        position -= 1
-    for j in range(n // 2):
-        words[j], words[n - 1 - j] = words[n - 1 - j], words[j]
-    first = n
-    line_begin, line_first = 0, n
-    position = start
-    while position < end:
-        line_end = min(offsets[line + 1], end)
-        line_first = n
-        while position < line_end:
-            words[n] = ids[position]
-            positions[n] = position
-            n += 1 if _kept(corpus, keys, position) else 0
-            position += 1
-        for i in range(line_first, n):
-            reach = 1 + np.int64(
-                (counter_hash(keys.window, positions[i]) >> np.uint64(32)) * np.uint64(window) >> np.uint64(32)
-            )
-            low[i] = max(i - reach, line_begin)
-            high[i] = min(i + reach + 1, n)
-        if position == offsets[line + 1]:
-            line += 1
-            line_begin = n
-    last = n
-    if last > first and position < offsets[line + 1] and line_begin < last:
-        while position < offsets[line + 1] and n < last + window:
-            if _kept(corpus, keys, position):
-                words[n] = ids[position]
-                n += 1
-            position += 1
-        for i in range(max(line_first, last - window), last):
-            reach = 1 + np.int64(
-                (counter_hash(keys.window, positions[i]) >> np.uint64(32)) * np.uint64(window) >> np.uint64(32)
-            )
-            high[i] = min(i + reach + 1, n)
-    sizes[N_WORDS], sizes[FIRST], sizes[LAST] = n, first, last
-
-
-@kernel
-def draw_outputs(outputs_WK, labels_W, words, positions, first, last, corpus, keys):
-    """The centre and its K negatives for each of the words first .. last - 1, or its path where there is a tree.
-
-    Shapes   outputs_WK (W, 1 + K) int32 out; labels_W (W,) int64 out; words (W,) int32; positions (W,) int64.
-    Source   alias method: Walker 1977, "An efficient method for generating discrete random variables".
-    """
-    if corpus.paths.shape[0] > 0:
-        for i in range(first, last):
-            labels_W[i] = corpus.codes[words[i]]
-            for k in range(outputs_WK.shape[1]):
-                outputs_WK[i, k] = corpus.paths[words[i], k]
-        return
-    n_words = np.uint64(corpus.alias.shape[0])
-    n_negatives = outputs_WK.shape[1] - 1
-    for i in range(first, last):
-        centre = words[i]
-        outputs_WK[i, 0] = centre
-        labels_W[i] = 1
-        for k in range(n_negatives):
-            draw = counter_hash(keys.negative, positions[i] * n_negatives + k)
-            at = np.int64(((draw >> np.uint64(32)) * n_words) >> np.uint64(32))
-            word = np.int32(at) if (draw & np.uint64(0xFFFFFFFF)) < corpus.odds[at] else corpus.alias[at]
-            outputs_WK[i, 1 + k] = word if word != centre else -1
 
 
 @kernel
@@ -278,7 +156,18 @@ def merge_rows(matrix, rows_S, seats_SV, distinct, shard, dim, scales):
 
 
 @kernel
-def draw_shard(rounds, parity, shard, corpus, keys, layout, number, merging):
+def _used(rounds, parity, shard, m, subwords):
+    """The rows that a shard trains, one for each time: inputs (m = 0) or outputs."""
+    sizes = rounds.sizes[parity, shard]
+    if m == 1:
+        return rounds.outputs[parity, shard, sizes[FIRST] : sizes[LAST]].reshape(-1)
+    if subwords is not None:
+        return rounds.parts[parity, shard, : sizes[N_PARTS]]
+    return rounds.words[parity, shard, : sizes[N_WORDS]]
+
+
+@kernel
+def draw_shard(rounds, parity, shard, corpus, subwords, keys, layout, number, merging):
     """Draw round `number` of a shard; empty past the end of its tokens. With `merging` its rows take their seats."""
     words, windows, outputs_WK = (
         rounds.words[parity, shard],
@@ -292,42 +181,52 @@ def draw_shard(rounds, parity, shard, corpus, keys, layout, number, merging):
     draw_words(words, windows[0], windows[1], sizes, positions, corpus, keys, start, end, layout.window)
     first, last = sizes[FIRST], sizes[LAST]
     draw_outputs(outputs_WK, rounds.labels[parity, shard], words, positions, first, last, corpus, keys)
+    if subwords is not None:
+        parts, starts = rounds.parts[parity, shard], rounds.starts[parity, shard]
+        sizes[N_PARTS] = draw_parts(parts, starts, words[: sizes[N_WORDS]], subwords.rows, subwords.starts)
     if merging:
         for m in range(2):
             seats, distinct = rounds.seats[parity, m, shard], rounds.distinct[parity, m, shard]
-            used = words[: sizes[N_WORDS]] if m == 0 else outputs_WK[first:last].reshape(-1)
+            used = _used(rounds, parity, shard, m, subwords)
             sizes[N_DISTINCT + m] = _take_seats(seats, distinct, used)
 
 
 @kernel
-def train_shard(matrices, rounds, parity, shard, layout, rate, merging):
+def train_shard(matrices, rounds, parity, shard, layout, subwords, rate, merging):
     """Train what is drawn; with `merging` on private copies of the rows that other shards use too.
 
-    Shapes   matrices (2, rows * D) float32, see Layout.
+    Shapes   matrices: inputs and outputs, float32 with one axis, rows of D floats, see Layout.
     """
     words, windows, outputs_WK = (
         rounds.words[parity, shard],
         rounds.windows[parity, shard],
         rounds.outputs[parity, shard],
     )
-    sizes = rounds.sizes[parity, shard]
+    sizes, labels_W = rounds.sizes[parity, shard], rounds.labels[parity, shard]
     words, first, last = words[: sizes[N_WORDS]], sizes[FIRST], sizes[LAST]
-    idle = layout.vocabulary + shard * layout.private
+    idle_x = layout.inputs + shard * layout.private_inputs
+    idle_y = layout.outputs + shard * layout.private_outputs
     if merging:
         for m in range(2):
-            used = words if m == 0 else outputs_WK[first:last].reshape(-1)
+            used = _used(rounds, parity, shard, m, subwords)
             distinct = rounds.distinct[parity, m, shard, : sizes[N_DISTINCT + m]]
             rows, seats_SV = rounds.rows[parity, m, shard], rounds.seats[parity, m]
-            _place(matrices[m], rows, seats_SV, distinct, used, idle + 1, layout.dim, shard)
+            private = 1 + (idle_x if m == 0 else idle_y)
+            _place(matrices[m], rows, seats_SV, distinct, used, private, layout.dim, shard)
     x, y, low, high = matrices[0], matrices[1], windows[0], windows[1]
-    labels_W = rounds.labels[parity, shard]
-    if layout.cbow:
+    if subwords is not None:
+        parts, starts = rounds.parts[parity, shard], rounds.starts[parity, shard]
+        loss, pairs = train_parts(
+            x, y, parts, starts, words.shape[0], low, high, outputs_WK, labels_W, first, last, idle_y, layout.window,
+            rate, layout.dim, layout.cbow,
+        )  # fmt: skip
+    elif layout.cbow:
         loss, pairs = train_cbow(
-            x, y, words, low, high, outputs_WK, labels_W, first, last, idle, layout.window, rate, layout.dim
+            x, y, words, low, high, outputs_WK, labels_W, first, last, idle_x, idle_y, layout.window, rate, layout.dim
         )  # fmt: skip
     else:
         loss, pairs = train_words(
-            x, y, words, low, high, outputs_WK, labels_W, first, last, idle, layout.window, rate, layout.dim
+            x, y, words, low, high, outputs_WK, labels_W, first, last, idle_x, idle_y, layout.window, rate, layout.dim
         )  # fmt: skip
     rounds.loss[shard, 0] += loss
     rounds.loss[shard, 1] += pairs
@@ -339,33 +238,33 @@ def train_shard(matrices, rounds, parity, shard, layout, rate, merging):
 
 
 @kernel
-def _step(matrices, rounds, shard, corpus, keys, layout, scales, step, rate, merging):
+def _step(matrices, rounds, shard, corpus, subwords, keys, layout, scales, step, rate, merging):
     """What one shard does between two barriers: odd steps train round step // 2, even ones merge and draw the next."""
     number = step // 2
     parity = number % 2
     if step % 2 == 1:
-        train_shard(matrices, rounds, parity, shard, layout, rate, merging)
+        train_shard(matrices, rounds, parity, shard, layout, subwords, rate, merging)
     else:
         if merging and number > 0:
             for m in range(2):
                 distinct = rounds.distinct[1 - parity, m, shard, : rounds.sizes[1 - parity, shard, N_DISTINCT + m]]
                 rows_S, seats_SV = rounds.rows[1 - parity, m], rounds.seats[1 - parity, m]
                 merge_rows(matrices[m], rows_S, seats_SV, distinct, shard, layout.dim, scales)
-        draw_shard(rounds, parity, shard, corpus, keys, layout, number, merging)
+        draw_shard(rounds, parity, shard, corpus, subwords, keys, layout, number, merging)
 
 
 @parallel_kernel
-def run_rounds(matrices, rounds, corpus, keys, layout, scales, first, last, rates, merging):
+def run_rounds(matrices, rounds, corpus, subwords, keys, layout, scales, first, last, rates, merging):
     """Train rounds first .. last - 1 of an epoch; call with the whole epoch, or piece by piece.
 
     Without `merging` all shards write the shared rows at any time, and the result depends on the threads
     (Niu et al. 2011, "Hogwild!").
 
-    Shapes   matrices (2, rows * D) float32: inputs and outputs, see Layout; scales (S + 1,) float32: n^-0.5; rates
-             (last - first,) float32: learning rate of each round.
+    Shapes   matrices: inputs and outputs, float32 with one axis, see Layout; subwords None or Subwords; scales (S + 1,)
+             float32: n^-0.5; rates (last - first,) float32: learning rate of each round.
     """
     begin = 2 * first + (1 if first > 0 else 0)
     for step in range(begin, 2 * last + 1):
         rate = rates[max(step // 2 - first, 0)] if step % 2 == 1 else np.float32(0.0)
         for s in prange(layout.bounds.shape[0] - 1):
-            _step(matrices, rounds, np.int64(s), corpus, keys, layout, scales, step, rate, merging)
+            _step(matrices, rounds, np.int64(s), corpus, subwords, keys, layout, scales, step, rate, merging)

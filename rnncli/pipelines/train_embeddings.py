@@ -20,7 +20,7 @@ from rnncli.data.idstore import default_cache
 from rnncli.data.paths import expand_paths
 from rnncli.data.phrases import build_phrased_store
 from rnncli.data.tokenise import Tokenizer
-from rnncli.embeddings.algorithms import first_tensors, make_run, result_of
+from rnncli.embeddings.algorithms import first_tensors, make_run, trained_model
 from rnncli.embeddings.continuation import Continuation, continued
 from rnncli.embeddings.model import EmbeddingModel
 from rnncli.embeddings.training import Lines, TrainState, train
@@ -76,10 +76,9 @@ def run(
                 save_checkpoint(folder, dict(state.tensors), meta | {"seconds": state.seconds, "identity": identity})
                 heard(CheckpointSaved(str(folder.path), state.epoch))
 
-        training = make_run(config, Lines(store.ids, store.offsets), vocab.counts, start.tensors, scratch, heard)
+        training = make_run(config, Lines(store.ids, store.offsets), vocab, start.tensors, scratch, heard)
         state = train(training, config.epochs, start, heard, on_epoch)
-        vectors_VE, others_VE = result_of(config, state.tensors)
-        model = EmbeddingModel(vectors_VE, vocab, tokenizer, others_VE)
+        model = trained_model(config, vocab, state.tensors)
         inputs = [describe_input(path) for path in paths]
         digest = _save_model(folder, config, model, inputs)
         result = EmbeddingsResult(
@@ -96,7 +95,7 @@ def run(
             vectors_sha256=_array_sha256(model.vectors_VE),
             model_sha256=digest,
             valid_loss=state.valid_losses[-1] if state.valid_losses else None,
-            init_from=None if origin is None else origin.report(vectors_VE),
+            init_from=None if origin is None else origin.report(model.vectors_VE),
         )
         folder.write_json("metrics.json", asdict(result))
         folder.manifest(config.seed, threads, inputs)

@@ -64,7 +64,9 @@ def test_the_kernel_matches_the_numpy_twin_on_paths():
         loss_want += reference.step(x_want, y_want, contexts, paths[word], rate, int(codes[word]))
     arrays = [a.astype(np.int32) for a in (words, low, high)]
     rows = (x.reshape(-1), y.reshape(-1))
-    loss, _ = train_words(*rows, *arrays, paths[words], codes[words], 0, 10, np.int64(v), 5, np.float32(0.1), 32)
+    loss, _ = train_words(
+        *rows, *arrays, paths[words], codes[words], 0, 10, np.int64(v), np.int64(v), 5, np.float32(0.1), 32
+    )
     np.testing.assert_allclose(x, x_want, atol=3e-5)
     np.testing.assert_allclose(y, y_want, atol=3e-5)
     assert loss == pytest.approx(loss_want, rel=1e-5)

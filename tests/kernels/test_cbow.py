@@ -24,7 +24,9 @@ def run(x, y, words, low, high, outputs, lr):
     outputs = np.array(outputs, np.int32).reshape(len(words), -1)
     flat = (x.reshape(-1), y.reshape(-1))
     ones = np.ones(len(words), np.int64)
-    return train_cbow(*flat, *arrays, outputs, ones, 0, len(words), np.int64(V), 5, np.float32(lr), x.shape[1])
+    return train_cbow(
+        *flat, *arrays, outputs, ones, 0, len(words), np.int64(V), np.int64(V), 5, np.float32(lr), x.shape[1]
+    )
 
 
 @pytest.mark.parametrize("negatives", [1, 5, 6, 12])

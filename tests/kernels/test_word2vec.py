@@ -25,7 +25,8 @@ def run(x, y, words, low, high, outputs, lr, window=5, labels=None):
     x_flat, y_flat = x.reshape(-1), y.reshape(-1)
     labels = np.ones(len(words), np.int64) if labels is None else np.array(labels, np.int64)
     return train_words(
-        x_flat, y_flat, *arrays, outputs, labels, 0, len(words), np.int64(V), window, np.float32(lr), x.shape[1]
+        x_flat, y_flat, *arrays, outputs, labels, 0, len(words), np.int64(V), np.int64(V), window, np.float32(lr),
+        x.shape[1],
     )  # fmt: skip
 
 

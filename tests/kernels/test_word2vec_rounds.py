@@ -6,7 +6,8 @@ import pytest
 from rnncli import rng
 from rnncli.embeddings.sampling import alias_table, keep_probabilities, keep_thresholds, noise_probabilities
 from rnncli.embeddings.train_word2vec import NO_CODES, NO_PATHS
-from rnncli.kernels.word2vec_rounds import Corpus, Keys, draw_outputs, draw_words, merge_rows
+from rnncli.kernels.word2vec_draws import Corpus, Keys, draw_outputs, draw_words
+from rnncli.kernels.word2vec_rounds import merge_rows
 
 COUNTS = np.array([4000, 1500, 700, 300, 120, 60, 20, 7, 5, 1], np.int64)
 KEYS = Keys(*(rng.key(3, stream, 0) for stream in (rng.Stream.SUBSAMPLE, rng.Stream.WINDOW, rng.Stream.NEGATIVE)))
