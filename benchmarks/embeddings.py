@@ -1,197 +1,144 @@
-"""Word vectors beside gensim: speed, memory and quality on one corpus, every program in a process of its own.
+"""Word vectors beside other programs: speed, memory and quality on one corpus, every program in a process of its own.
 
-    python benchmarks/embeddings.py CORPUS [--epochs 5] [--dim 100] [--wordsim FILE] [--rounds 3] [--json FILE]
+    python benchmarks/embeddings.py CORPUS [--algorithm skipgram|cbow|glove] [--epochs 5] [--dim 100 ...] [--max-vocab 0 ...]
+        [--similarity FILE ...] [--analogy FILE] [--rounds 3] [--programs NAME ...] [--json FILE]
 
 CORPUS is text, one sentence or paragraph a line (plain or compressed). It is cut into words once; every program gets the
-same words, the same vocabulary, window, negatives, sub-sampling and epochs, and two threads (--threads). words/s counts
-corpus tokens inside the vocabulary by the seconds of training alone (no reading, no compiling). The programs take turns,
---rounds times, because the ratio on a shared machine is steadier than the figures. gensim reads its corpus from a file
-(corpus_file), its fastest way; without gensim its rows are left out. WordSim-353 is a file of `word1 TAB word2 TAB score`.
+same words, vocabulary, window, negatives, sub-sampling, epochs and threads. Speed counts corpus words inside the
+vocabulary (glove: cells of the co-occurrence matrix) by the seconds of training alone. Programs take turns, each round with
+another seed, because ratios taken side by side are steadier than figures. gensim, fastText, word2vec and GloVe's programs
+are left out where they are not installed. Several --dim or --max-vocab give a block of rows each.
 """
 
 import argparse
-import importlib.util
+import itertools
 import json
 import resource
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import embedding_programs as programs
 
-PROGRAMS = ("deterministic", "hogwild", "gensim")
 PREPARE = "prepare"
+Row = dict[str, Any]
 
 
-def prepare(arguments: argparse.Namespace, folder: Path) -> None:
-    """Write ids, offsets, counts, the vocabulary and gensim's text file into `folder`."""
-    from rnncli.data.idstore import build_id_store
+def evaluated(arguments: argparse.Namespace, words: list[str], vectors_VE: Any) -> Row:
+    """Scores with their 95 % bootstrap intervals, by file name."""
+    import numpy as np
+
     from rnncli.data.tokenise import Tokenizer
+    from rnncli.data.vocab import Vocabulary
+    from rnncli.data.wordquestions import read_analogies, read_word_pairs
+    from rnncli.embeddings.evaluate import analogy_answers, analogy_result, pair_cosines, similarity_result
+    from rnncli.embeddings.model import EmbeddingModel
+    from rnncli.embeddings.resampling import Bootstrap
 
-    store = build_id_store([arguments.corpus], Tokenizer("words", True), arguments.min_count, None, False, None)
-    for name, array in (("ids", store.ids), ("offsets", store.offsets), ("counts", store.vocab.counts)):
-        np.save(folder / f"{name}.npy", np.asarray(array))
-    (folder / "words.json").write_text(json.dumps(store.vocab.tokens), encoding="utf-8")
-    tokens = np.array(store.vocab.tokens, dtype=object)
-    with (folder / "corpus.txt").open("w", encoding="utf-8") as file:
-        for start, end in zip(store.offsets[:-1], store.offsets[1:], strict=True):
-            file.write(" ".join(tokens[store.ids[start:end]]) + "\n")
-
-
-def train_rnncli(arguments: argparse.Namespace, folder: Path) -> tuple[float, Any]:
-    """(seconds of training, vectors (V, E))."""
-    from rnncli.config.embeddings import CorpusConfig, EmbeddingsConfig
-    from rnncli.embeddings.train_word2vec import train_word2vec
-    from rnncli.embeddings.training import Lines
-
-    config = EmbeddingsConfig(
-        corpus=CorpusConfig(paths=[arguments.corpus]),
-        mode=arguments.program,
-        algorithm=arguments.algorithm,
-        lr=arguments.lr,
-        dim=arguments.dim,
-        window=arguments.window,
-        negative=arguments.negative,
-        epochs=arguments.epochs,
-        threads=arguments.threads,
-        seed=arguments.seed,
-    )
-    ids, offsets, counts = (np.load(folder / f"{name}.npy") for name in ("ids", "offsets", "counts"))
-    state = train_word2vec(Lines(ids, offsets), counts, config)
-    return state.seconds, state.tensors["inputs"]
-
-
-def train_gensim(arguments: argparse.Namespace, folder: Path) -> tuple[float, Any]:
-    """(seconds of training, vectors (V, E))."""
-    from gensim.models import Word2Vec
-
-    text = str(folder / "corpus.txt")
-    model = Word2Vec(
-        vector_size=arguments.dim,
-        window=arguments.window,
-        negative=arguments.negative,
-        sg=int(arguments.algorithm == "skipgram"),
-        sample=1e-3,
-        min_count=1,  # the file holds the vocabulary's words only
-        workers=arguments.threads,
-        epochs=arguments.epochs,
-        alpha=arguments.lr,
-        seed=arguments.seed,
-    )
-    model.build_vocab(corpus_file=text)
-    started = time.perf_counter()
-    model.train(
-        corpus_file=text,
-        total_words=model.corpus_total_words,
-        total_examples=model.corpus_count,
-        epochs=arguments.epochs,
-    )
-    seconds = time.perf_counter() - started
-    words = json.loads((folder / "words.json").read_text(encoding="utf-8"))
-    return seconds, np.stack([model.wv[word] for word in words])
-
-
-def ranks(values: Any) -> Any:
-    """Ranks (n,) from 1, equal values sharing their mean rank."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    return ((ends - counts + 1 + ends) / 2.0)[inverse]
-
-
-def spearman(vectors_VE: Any, words: list[str], path: Path) -> tuple[float, int]:
-    """(rank correlation of cosine and human score, pairs inside the vocabulary)."""
-    row = {word: i for i, word in enumerate(words)}
-    unit = vectors_VE / np.maximum(np.linalg.norm(vectors_VE, axis=1, keepdims=True), 1e-12)
-    human, cosine = [], []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if line.startswith("#") or not line.strip():
-            continue
-        first, second, score = line.lower().split("\t")[:3]
-        if first in row and second in row:
-            human.append(float(score))
-            cosine.append(float(unit[row[first]] @ unit[row[second]]))
-    return float(np.corrcoef(ranks(np.array(human)), ranks(np.array(cosine)))[0, 1]), len(human)
+    counts = np.arange(len(words), 0, -1)
+    model = EmbeddingModel(vectors_VE.astype(np.float32), Vocabulary(words, counts, False), Tokenizer("words"))
+    scores: Row = {}
+    for path in arguments.similarity:
+        found = similarity_result(pair_cosines(model, read_word_pairs(path)), "skip", Bootstrap())
+        scores[path.stem] = [found.spearman, *(found.interval or [])]
+    for path in arguments.analogy:
+        answers = analogy_result(analogy_answers(model, read_analogies(path)), "skip", Bootstrap())
+        scores[path.stem] = [answers.accuracy, *(answers.interval or [])]
+    return scores
 
 
 def run_one(arguments: argparse.Namespace, folder: Path) -> None:
     """Train with one program and print what was measured as JSON."""
-    train = train_gensim if arguments.program == "gensim" else train_rnncli
-    seconds, vectors_VE = train(arguments, folder)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0  # Linux counts in KiB
-    tokens = len(np.load(folder / "ids.npy", mmap_mode="r"))
-    row = {"words_per_second": tokens * arguments.epochs / seconds, "seconds": seconds, "peak_MiB": peak}
-    if arguments.wordsim:
-        words = json.loads((folder / "words.json").read_text(encoding="utf-8"))
-        row["spearman"], row["pairs"] = spearman(vectors_VE, words, arguments.wordsim)
-    print(json.dumps(row))
+    trained = programs.programs_for(arguments)[arguments.program](arguments, folder)
+    usage = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    row = {
+        "per_second": trained.amount / trained.seconds,
+        "seconds": trained.seconds,
+        "peak_MiB": usage / 1024.0,  # Linux counts in KiB
+        **trained.extra,
+    }
+    print(json.dumps(row | {"scores": evaluated(arguments, programs.words_of(folder), trained.vectors_VE)}))
 
 
-def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, list[dict[str, float]]]:
-    """Rows of every program, which take turns; a program that cannot be imported has none.
+def measure(arguments: argparse.Namespace, settings: list[str], folder: Path) -> dict[str, list[Row]]:
+    """Rows of every program, which take turns.
 
     The corpus is prepared by a process of its own too: Linux counts a parent's memory in its children's peak.
     """
-    command = [sys.executable, __file__, *sys.argv[1:], "--folder", str(folder), "--program"]
+    command = [sys.executable, __file__, *sys.argv[1:], *settings, "--folder", str(folder), "--program"]
     subprocess.run([*command, PREPARE], check=True)
-    have_gensim = importlib.util.find_spec("gensim") is not None
-    rows: dict[str, list[dict[str, float]]] = {program: [] for program in PROGRAMS}
+    chosen = [n for n in programs.programs_for(arguments) if not arguments.programs or n in arguments.programs]
+    rows: dict[str, list[Row]] = {name: [] for name in chosen}
     for seed in range(1, arguments.rounds + 1):
-        for program in PROGRAMS:
-            if program == "gensim" and not have_gensim:
-                continue
-            done = subprocess.run(
-                [*command, program, "--seed", str(seed)], check=True, stdout=subprocess.PIPE, text=True
-            )
-            rows[program].append(json.loads(done.stdout.splitlines()[-1]))
+        for name in chosen:
+            done = subprocess.run([*command, name, "--seed", str(seed)], check=True, stdout=subprocess.PIPE, text=True)
+            rows[name].append(json.loads(done.stdout.splitlines()[-1]))
+            print(f"{name}, round {seed}: {rows[name][-1]['seconds']:.1f} s", file=sys.stderr)
     return rows
 
 
-def print_table(rows: dict[str, list[dict[str, float]]]) -> None:
-    """Medians over the rounds as a Markdown table; the last column is the median of the ratios of the same round."""
-    print(
-        "| program | words/s | peak memory, MiB | WordSim-353 (each seed) | speed against gensim |\n|---|---|---|---|---|"
-    )
+def print_table(title: str, rows: dict[str, list[Row]], unit: str) -> None:
+    """Medians over the rounds; speeds against each peer are medians of the ratios of the same round."""
+    own = ("deterministic", "hogwild")
+    peers = [name for name, runs in rows.items() if runs and name not in own]
+    names = sorted({name for runs in rows.values() for run in runs for name in run["scores"]})
+    header = [title, f"{unit}/s", *(f"x {peer}" for peer in peers), "peak MiB", "loss", *names]
+    print("| " + " | ".join(header) + " |\n|" + "---|" * len(header))
     for program, runs in rows.items():
-        if not runs:
-            continue
-        speed = statistics.median(run["words_per_second"] for run in runs)
-        peak = statistics.median(run["peak_MiB"] for run in runs)
-        quality = " ".join(f"{run['spearman']:.3f}" for run in runs if "spearman" in run) or "-"
-        pairs = zip(runs, rows["gensim"], strict=False)
-        ratios = [run["words_per_second"] / peer["words_per_second"] for run, peer in pairs]
-        ratio = f"{statistics.median(ratios):.2f}" if ratios else "-"
-        print(f"| {program} | {speed / 1e3:,.0f} k | {peak:,.0f} | {quality} | {ratio} |")
+        cells = [program, f"{statistics.median(run['per_second'] for run in runs) / 1e6:.2f} M"]
+        for peer in peers:
+            ratios = [a["per_second"] / b["per_second"] for a, b in zip(runs, rows[peer], strict=True)]
+            cells.append(f"{statistics.median(ratios):.2f}")
+        cells.append(f"{statistics.median(run['peak_MiB'] for run in runs):.0f}")
+        losses = [run["loss"] for run in runs if "loss" in run]
+        cells.append(f"{statistics.median(losses):.4f}" if losses else "-")
+        for name in names:
+            low, high = min(run["scores"][name][1] for run in runs), max(run["scores"][name][2] for run in runs)
+            each = " ".join(f"{run['scores'][name][0]:.3f}" for run in runs)
+            cells.append(f"{each} [{low:.3f}, {high:.3f}]")
+        print("| " + " | ".join(cells) + " |")
+    print()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("corpus", type=Path)
-    parser.add_argument("--wordsim", type=Path)
+    parser.add_argument("--similarity", type=Path, action="append", default=[])
+    parser.add_argument("--analogy", type=Path, action="append", default=[])
     parser.add_argument("--json", type=Path)
-    for name, default in (("epochs", 5), ("dim", 100), ("window", 5), ("negative", 5), ("threads", 2), ("rounds", 3)):
+    for name, default in (("epochs", 5), ("window", 5), ("negative", 5), ("threads", 2), ("rounds", 3)):
         parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--min-count", type=int, default=5)
-    parser.add_argument("--algorithm", choices=("skipgram", "cbow"), default="skipgram")
-    parser.add_argument("--lr", type=float, default=0.025)
-    parser.add_argument("--program", choices=(PREPARE, *PROGRAMS), help=argparse.SUPPRESS)
+    for name, default in (("min-count", 5), ("minn", 3), ("maxn", 0), ("bucket", 200_000), ("seed", 1)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--dim", dest="dims", type=int, nargs="+", default=[100])
+    parser.add_argument("--max-vocab", dest="vocabularies", type=int, nargs="+", default=[0], help="0: no limit")
+    parser.add_argument("--algorithm", choices=("skipgram", "cbow", "glove"), default="skipgram")
+    parser.add_argument("--loss", choices=("ns", "hs"), default="ns")
+    parser.add_argument("--lr", type=float)
+    parser.add_argument("--programs", nargs="+", help="only these")
+    parser.add_argument("--program", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--seed", type=int, default=1, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.program == PREPARE:
-        prepare(arguments, arguments.folder)
-        return
     if arguments.program:
-        run_one(arguments, arguments.folder)
+        arguments.dim, arguments.max_vocab = arguments.dims[0], arguments.vocabularies[0]
+        if arguments.program == PREPARE:
+            programs.prepare(arguments, arguments.folder)
+        else:
+            run_one(arguments, arguments.folder)
         return
-    with tempfile.TemporaryDirectory() as name:
-        rows = measure(arguments, Path(name))
-    print_table(rows)
+    unit = "cells" if arguments.algorithm == "glove" else "words"
+    results = []
+    for dim, vocabulary in itertools.product(arguments.dims, arguments.vocabularies):
+        with tempfile.TemporaryDirectory() as name:
+            rows = measure(arguments, ["--dim", str(dim), "--max-vocab", str(vocabulary)], Path(name))
+        title = f"d {dim}" + (f", V {vocabulary}" if vocabulary else "")
+        print_table(title, rows, unit)
+        results.append({"dim": dim, "max_vocab": vocabulary, "programs": rows})
     if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+        arguments.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ A piece of the corpus that fits in memory is counted row by row. One piece: its 
 each becomes a run on disk, and rows are summed over the runs. Counts are whole numbers, so both give the same bytes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,18 +58,23 @@ def count_cooccurrences(
     worker = _Worker(words, what)
     writer = TileWriter(folder, words, rng.key(seed, rng.Stream.ORDER))
     on_event(PhaseStarted("counting co-occurrences", words * (len(pieces) + (len(pieces) > 1)), "words"))
+
+    def copied() -> None:
+        on_event(Progressed(done))
+
+    done = 0
     if len(pieces) <= 1:
-        batches = _count_piece(worker, ids, offsets)
-        done = 0
+        batches = _count_piece(worker, ids, offsets, copied)
     else:
         on_event(Note(f"counting in {len(pieces)} pieces that fit into memory_limit; the rest waits on disk"))
         runs = []
         for number, (start, end) in enumerate(pieces):
             run = _Run(folder / f"run-{number}", words)
             lines = offsets[start : end + 1]
-            for batch in _count_piece(worker, ids, lines):
+            done = number * words
+            for batch in _count_piece(worker, ids, lines, copied):
                 run.append(batch)
-                on_event(Progressed(number * words + batch.first))
+                on_event(Progressed(done + batch.first))
             runs.append(run)
         batches = _merge_runs(worker, runs)
         done = len(pieces) * words
@@ -125,8 +130,8 @@ class _Worker:
         return self.sums_GV, self.touched_GV, self.marks_G
 
 
-def _count_piece(worker: _Worker, ids: Ids, offsets: Ints) -> Iterator[RowBatch]:
-    """Rows of the lines of one piece."""
+def _count_piece(worker: _Worker, ids: Ids, offsets: Ints, copied: Callable[[], None]) -> Iterator[RowBatch]:
+    """Rows of the lines of one piece; `copied` is called when `ids` and `offsets` are not needed any more."""
     tokens, lines = int(offsets[-1] - offsets[0]), len(offsets) - 1
     buffer = np.empty(tokens + lines, np.int32)
     breaks = offsets[1:] - offsets[0] + np.arange(lines)
@@ -135,6 +140,7 @@ def _count_piece(worker: _Worker, ids: Ids, offsets: Ints) -> Iterator[RowBatch]
     buffer[inside] = ids[offsets[0] : offsets[-1]]
     buffer[breaks] = BREAK
     del inside, breaks
+    copied()
     starts, positions = np.empty(worker.words + 2, np.int64), np.empty(tokens, np.int32)
     index_words(buffer, starts, positions)
     seen = np.diff(starts[:-1])

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -70,7 +70,7 @@ def train(
     on_event: OnEvent,
     on_epoch: Callable[[TrainState], None] = lambda state: None,
 ) -> TrainState:
-    """Train until `epochs` passes are done; `start` holds the tensors that `run` was made from.
+    """Train until `epochs` passes are done; `run` was made from the tensors of `start`, which are not needed any more.
 
     `on_epoch` hears every state; going on from one of them gives the same end. DivergedError when a number is not finite.
     """
@@ -78,16 +78,17 @@ def train(
     on_event(PhaseStarted("training", run.total * epochs, run.unit))
     for epoch in range(state.epoch, epochs):
         started = time.perf_counter()
-        loss = run.epoch(epoch, on_event)
-        tensors = run.tensors()
-        seconds = state.seconds + time.perf_counter() - started
-        if not (math.isfinite(loss) and all(np.isfinite(tensor).all() for tensor in tensors.values())):
+        losses = [*state.losses, run.epoch(epoch, on_event)]
+        state = replace(state, tensors={})  # so that there is one copy at a time
+        state = replace(state, epoch=epoch + 1, tensors=run.tensors(), losses=losses)
+        state = replace(state, seconds=state.seconds + time.perf_counter() - started)
+        if not (math.isfinite(losses[-1]) and all(np.isfinite(tensor).all() for tensor in state.tensors.values())):
             raise DivergedError(f"word vectors became non-finite in epoch {epoch + 1}; lower lr")
-        metrics, valid_losses = {"loss": loss}, state.valid_losses
+        metrics = {"loss": losses[-1]}
         held_out = run.valid_loss()
         if held_out is not None:
-            metrics["valid_loss"], valid_losses = held_out, [*valid_losses, held_out]
-        state = TrainState(epoch + 1, tensors, [*state.losses, loss], valid_losses, seconds)
+            metrics["valid_loss"] = held_out
+            state = replace(state, valid_losses=[*state.valid_losses, held_out])
         on_event(EpochDone(state.epoch, metrics))
         on_epoch(state)
     return state

@@ -77,6 +77,7 @@ def run(
                 heard(CheckpointSaved(str(folder.path), state.epoch))
 
         training = make_run(config, Lines(store.ids, store.offsets), vocab, start.tensors, scratch, heard)
+        start.tensors.clear()  # the run has them in its own layout
         state = train(training, config.epochs, start, heard, on_epoch)
         model = trained_model(config, vocab, state.tensors)
         inputs = [describe_input(path) for path in paths]
