@@ -11,6 +11,7 @@ from rnncli.embeddings import train_glove, train_word2vec
 from rnncli.embeddings.count import Counting, count_cooccurrences
 from rnncli.embeddings.model import EmbeddingModel
 from rnncli.embeddings.subwords import Ngrams, composed, subword_table
+from rnncli.embeddings.train_softmax import SoftmaxRun
 from rnncli.embeddings.training import Lines, Run, Tensors
 from rnncli.errors import CorpusError
 from rnncli.events import OnEvent
@@ -28,6 +29,8 @@ def make_run(
     config: EmbeddingsConfig, lines: Lines, vocab: Vocabulary, tensors: Tensors, folder: Path, on_event: OnEvent
 ) -> Run:
     """The run that a config describes; `folder` is for what does not fit in memory. CorpusError when it cannot be."""
+    if config.loss == "softmax":
+        return SoftmaxRun(lines, vocab.counts, config, tensors)
     if config.algorithm != "glove":
         table = subword_table(vocab.tokens, config.subwords) if config.subwords.maxn else None
         return train_word2vec.Word2vecRun(lines, vocab.counts, config, tensors, table)

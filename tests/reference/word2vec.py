@@ -71,3 +71,29 @@ def cbow_step(x_VE, y_VE, contexts, outputs, lr):
     for word in contexts:
         x_VE[word] += dh
     return total
+
+
+def softmax_step(x_VE, y_VE, words, low, high, cbow, lr, batch):
+    """Exact softmax over all predictions of a span, `batch` of them at a time, in place; returns (loss, predictions)."""
+    predictions = []
+    for i in range(len(words)):
+        contexts = [j for j in range(low[i], high[i]) if j != i]
+        if cbow and contexts:
+            predictions.append((words[contexts], words[i]))
+        elif not cbow:
+            predictions += [(words[[i]], words[j]) for j in contexts]
+    total = 0.0
+    for first in range(0, len(predictions), batch):
+        steps_x, steps_y = np.zeros_like(x_VE), np.zeros_like(y_VE)
+        for inputs, target in predictions[first : first + batch]:
+            h = x_VE[inputs].mean(axis=0)
+            scores = y_VE @ h
+            log_sum = np.log(np.exp(scores - scores.max()).sum()) + scores.max()
+            total += log_sum - scores[target]
+            error = np.exp(scores - log_sum)
+            error[target] -= 1.0
+            np.add.at(steps_x, inputs, error @ y_VE)  # each context takes the whole step of h
+            steps_y += np.outer(error, h)
+        x_VE -= lr * steps_x
+        y_VE -= lr * steps_y
+    return total, len(predictions)
