@@ -293,3 +293,42 @@ class InspectionResult(Result):
     verdict: dict[str, Any]
     layers: list[dict[str, Any]]
     self_checks: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Damage(Result):
+    """One kind of damage in a file."""
+
+    count: int
+    first: int  # where it was first met: line of a text file, row of a binary one, from 1
+
+
+@dataclass(frozen=True)
+class DamageReport(Result):
+    """What is wrong with a file of word vectors; None for each kind that did not occur (docs/vector-formats.md)."""
+
+    duplicates: Damage | None = None  # rows whose word had a vector already; the first one is kept
+    bad_utf8: Damage | None = None  # words that are not UTF-8; left out
+    wrong_field_count: Damage | None = None  # lines with too few fields, or without a word; left out
+    bad_numbers: Damage | None = None  # lines where a number should stand and does not; left out
+    non_finite: Damage | None = None  # vectors that hold nan or inf; left out
+    tokens_with_spaces: Damage | None = None  # words of several fields, joined by a space; kept
+    header_mismatch: Damage | None = None  # count: rows more or fewer than the header says, 1 for a wrong dimension
+    truncated: Damage | None = None  # rows of a binary file from where it cannot be read on; left out
+
+    def __bool__(self) -> bool:
+        """Whether there is any damage."""
+        return self != DamageReport()
+
+
+@dataclass(frozen=True)
+class ConvertResult(Result):
+    """What convert read and wrote."""
+
+    source: str
+    source_format: str  # as found: rnncli, word2vec-text, word2vec-bin or glove
+    output: str
+    format: str
+    words: int
+    dim: int
+    damage: DamageReport = field(default_factory=DamageReport)

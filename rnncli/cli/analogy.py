@@ -21,7 +21,7 @@ class Method(StrEnum):
 
 
 def analogy(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Run folder or model file of train-embeddings.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Run folder, model file or any word-vector file.")],
     words: Annotated[list[str], typer.Argument(metavar="A B C|-", help="Three words; - reads lines of three words.")],
     k: Annotated[int, typer.Option("--top", "-k", min=1, metavar="N", help="How many answers.")] = 10,
     method: Annotated[

@@ -15,6 +15,7 @@ from rnncli.cli import (
     analogy,
     check_gradients,
     config,
+    convert,
     doctor,
     eval_embeddings,
     evaluate,
@@ -39,6 +40,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("neighbors", neighbors.neighbors),
     ("analogy", analogy.analogy),
     ("eval-embeddings", eval_embeddings.eval_embeddings),
+    ("convert", convert.convert),
     ("doctor", doctor.doctor),
     ("warmup", warmup.warmup),
 )

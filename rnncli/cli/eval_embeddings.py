@@ -20,7 +20,7 @@ class Oov(StrEnum):
 
 
 def eval_embeddings(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Run folder or model file of train-embeddings.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Run folder, model file or any word-vector file.")],
     second: Annotated[
         Path | None, typer.Argument(metavar="[MODEL2]", help="A second model, compared on the same items.")
     ] = None,

@@ -10,7 +10,7 @@ from rnncli.cli.options import JsonOpt, ThreadsOpt, set_thread_environment
 
 
 def neighbors(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Run folder or model file of train-embeddings.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Run folder, model file or any word-vector file.")],
     words: Annotated[list[str], typer.Argument(metavar="WORD...|-", help="Words; - reads one a line.")],
     k: Annotated[int, typer.Option("--top", "-k", min=1, metavar="N", help="How many neighbours.")] = 10,
     json: JsonOpt = False,

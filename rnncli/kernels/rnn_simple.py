@@ -17,7 +17,7 @@ import numpy as np
 from rnncli.kernels import scalar
 from rnncli.kernels._jit import kernel, parallel_kernel, prange
 from rnncli.kernels.matmul import add_product, add_product_of_transpose
-from rnncli.kernels.sequence import copy_row
+from rnncli.kernels.sequence import add_rows, clear, copy_row, step_bounds
 
 _tanh, _sech2 = scalar.tanh, scalar.sech2
 
@@ -77,22 +77,16 @@ def _shard_forward(a_NH, h_NH, h_before_NH, x_NI, w_ih_IH, w_hh_t_HH, b_H, lengt
     for n in range(x_NI.shape[0]):
         copy_row(a_NH[n], b_H)
     add_product(a_NH, x_NI, w_ih_IH)
-    active = lengths_B.size
-    before, start, t = 0, 0, 0
-    while True:
-        while active > 0 and lengths_B[active - 1] <= t:
-            active -= 1
-        if active == 0:
-            break
-        end = start + active
+    starts = step_bounds(lengths_B)
+    for t in range(starts.size - 1):
+        start, end = starts[t], starts[t + 1]
         if t == 0:
-            h_before_NH[start:end] = 0
+            clear(h_before_NH[start:end])
         else:
-            for row in range(active):
-                copy_row(h_before_NH[start + row], h_NH[before + row])
+            for row in range(end - start):  # the rows still running are the first ones of the step before
+                copy_row(h_before_NH[start + row], h_NH[starts[t - 1] + row])
             add_product(a_NH[start:end], h_before_NH[start:end], w_hh_t_HH)
         _activate(h_NH[start:end], a_NH[start:end], relu)
-        before, start, t = start, end, t + 1
 
 
 @parallel_kernel
@@ -122,28 +116,17 @@ def _shard_backward(dx_NI, dflat_P, dh_NH, a_NH, h_before_NH, x_NI, flat_P, offs
     """One shard of simple_backward; dh_NH ends as da_NH."""
     params = simple_views(flat_P, offset, x_NI.shape[1], dh_NH.shape[1])
     grads = simple_views(dflat_P, offset, x_NI.shape[1], dh_NH.shape[1])
-    n_tokens = x_NI.shape[0]
-    steps = lengths_B[0] if lengths_B.size > 0 else 0
-    active, end = 0, n_tokens
-    for t in range(steps - 1, -1, -1):
-        while active < lengths_B.size and lengths_B[active] > t:
-            active += 1
-        start = end - active
-        da_NH = dh_NH[start:end]
-        _times_derivative(da_NH, a_NH[start:end], relu)
-        if t > 0:  # rows running at t - 1 are at least `active`, and the first ones are the same rows
-            longer = active
-            while longer < lengths_B.size and lengths_B[longer] > t - 1:
-                longer += 1
-            before = start - longer
-            add_product(dh_NH[before : before + active], da_NH, params.w_hh_HH)
-        end = start
-    for n in range(n_tokens):
-        for j in range(dh_NH.shape[1]):
-            grads.b_H[j] += dh_NH[n, j]
+    starts = step_bounds(lengths_B)
+    for t in range(starts.size - 2, -1, -1):
+        start, end = starts[t], starts[t + 1]
+        _times_derivative(dh_NH[start:end], a_NH[start:end], relu)
+        if t > 0:
+            before = starts[t - 1]
+            add_product(dh_NH[before : before + end - start], dh_NH[start:end], params.w_hh_HH)
+    add_rows(grads.b_H, dh_NH)
     add_product_of_transpose(grads.w_hh_HH, dh_NH, h_before_NH)
     add_product_of_transpose(grads.w_ih_HI, dh_NH, x_NI)
-    dx_NI[:] = 0
+    clear(dx_NI)
     add_product(dx_NI, dh_NH, params.w_ih_HI)
 
 

@@ -82,6 +82,16 @@ def _exp_double(x):
 exp = by_precision(_exp_single, _exp_double)
 
 
+def _dsigmoid_single(x):
+    z = exp(-abs(x))
+    return z / ((ONE + z) * (ONE + z))
+
+
+def _dsigmoid_double(x):
+    z = math.exp(-abs(x))
+    return z / ((1.0 + z) * (1.0 + z))
+
+
 def _sech2_single(a):
     z = exp(-(abs(a) + abs(a)))
     return FOUR * z / ((ONE + z) * (ONE + z))
@@ -91,6 +101,9 @@ def _sech2_double(a):
     z = math.exp(-2.0 * abs(a))
     return 4.0 * z / ((1.0 + z) * (1.0 + z))
 
+
+# sigmoid'(a) = e^-|a| / (1 + e^-|a|)^2, exact where sigmoid (1 - sigmoid) has cancelled to zero.
+dsigmoid = by_precision(_dsigmoid_single, _dsigmoid_double)
 
 # tanh'(a) = 4 e^(-2|a|) / (1 + e^(-2|a|))^2, exact where 1 - tanh(a)^2 has cancelled to zero (float32: |a| > 9).
 sech2 = by_precision(_sech2_single, _sech2_double)

@@ -6,6 +6,8 @@ A packed batch holds real tokens only. Its rows are cut into shards of a fixed r
 time-major: step 1 of all its rows, step 2 of the rows still running, and so on.
 """
 
+import numpy as np
+
 from rnncli.kernels import scalar
 from rnncli.kernels._jit import kernel, parallel_kernel, prange
 
@@ -42,6 +44,38 @@ def copy_row(out_E, x_E):
     """out = x. Written out because numba compiles a shape check with text formatting for `out[:] = x` (1 s)."""
     for j in range(x_E.size):
         out_E[j] = x_E[j]
+
+
+@kernel
+def clear(x_NE):
+    """Every element 0."""
+    x = x_NE.reshape(x_NE.size)
+    for j in range(x.size):
+        x[j] = 0
+
+
+@kernel
+def add_rows(sum_E, x_NE):
+    """sum += the rows of x, one after the other."""
+    for n in range(x_NE.shape[0]):
+        for j in range(sum_E.size):
+            sum_E[j] += x_NE[n, j]
+
+
+@kernel
+def step_bounds(lengths_B):
+    """Where each step of a shard begins among its tokens, (T + 1,); lengths_B (B,) int64, descending.
+
+    The rows of step t are the first starts[t + 1] - starts[t] ones of the step before.
+    """
+    steps = lengths_B[0] if lengths_B.size > 0 else 0
+    starts = np.zeros(steps + 1, np.int64)
+    active = lengths_B.size
+    for t in range(steps):
+        while lengths_B[active - 1] <= t:
+            active -= 1
+        starts[t + 1] = starts[t] + active
+    return starts
 
 
 @kernel

@@ -2,10 +2,22 @@
 
 from pathlib import Path
 
-from rnncli.artifacts.bundle import load_model
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from rnncli.artifacts.bundle import METADATA_KEY, load_model
+from rnncli.data.streams import STDIN
+from rnncli.data.tokenise import Tokenizer
+from rnncli.data.vocab import Vocabulary
+from rnncli.embeddings.damage import damage_sentences
+from rnncli.embeddings.formats import read_vectors_and_format
 from rnncli.embeddings.model import EmbeddingModel
 from rnncli.errors import ArtifactError
+from rnncli.events import Note, OnEvent, ignore
+from rnncli.results import DamageReport
 from rnncli.rnn.classifier import Classifier
+
+LONGEST_HEADER = 100_000_000  # bytes; the bound safetensors itself sets
 
 
 def load_classifier(path: Path) -> Classifier:
@@ -17,10 +29,67 @@ def load_classifier(path: Path) -> Classifier:
         raise ArtifactError(f"{path}: {error}") from error
 
 
-def load_embeddings(path: Path) -> EmbeddingModel:
-    """Word vectors from their run folder or model file. Raises UsageError (missing) or ArtifactError (damaged)."""
+def load_embeddings(path: Path, on_event: OnEvent = ignore) -> EmbeddingModel:
+    """Word vectors from a run folder, a model file, or any word-vector file; what is damaged in it is told as notes.
+
+    Raises UsageError (missing) or ArtifactError (damaged beyond use).
+    """
+    if is_stored_model(path):
+        return load_stored_embeddings(path)
+    return load_vector_file(path, on_event)[0]
+
+
+def is_stored_model(path: Path) -> bool:
+    """Whether a path is a run folder or a safetensors file, by its content; `-` and what is missing are not."""
+    if path == STDIN or not path.is_file():
+        return path.is_dir()
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)
+    except OSError:  # whoever reads it next says why
+        return False
+    return start[8:] == b"{" and int.from_bytes(start[:8], "little") <= LONGEST_HEADER
+
+
+def load_stored_embeddings(path: Path) -> EmbeddingModel:
+    """Word vectors from a run folder or model file of rnncli."""
+    _refuse_bare_matrix(path)
     stored = load_model(path, kind="embeddings")
     try:
         return EmbeddingModel.from_stored(stored.tensors, stored.meta)
     except ArtifactError as error:
         raise ArtifactError(f"{path}: {error}") from error
+
+
+def load_vector_file(
+    path: Path, on_event: OnEvent = ignore, strict: bool = False
+) -> tuple[EmbeddingModel, DamageReport, str]:
+    """Vectors of a word-vector file (counts zero, words as they are), its damage, and its format.
+
+    The damage is told as notes; when `strict`, the first one is an ArtifactError.
+    """
+    words, vectors_VE, report, format_ = read_vectors_and_format(path, strict)
+    for sentence in damage_sentences(report, "row" if format_ == "word2vec-bin" else "line"):
+        on_event(Note(f"{path}: {sentence}"))
+    vocab = Vocabulary(words, np.zeros(len(words), np.int64), has_unknown=False)
+    return EmbeddingModel(vectors_VE, vocab, Tokenizer("whitespace", lowercase=False)), report, format_
+
+
+def _refuse_bare_matrix(path: Path) -> None:
+    """ArtifactError for a safetensors file of other make that holds one matrix: it may be vectors, but whose?"""
+    if not path.is_file():
+        return
+    try:
+        with safe_open(path, framework="numpy") as file:
+            if METADATA_KEY in (file.metadata() or {}):
+                return
+            names = list(file.keys())
+            shapes = {name: file.get_slice(name).get_shape() for name in names}
+    except (SafetensorError, OSError):  # load_model says what is wrong
+        return
+    if len(names) == 1 and len(shapes[names[0]]) == 2:
+        rows, dim = shapes[names[0]]
+        raise ArtifactError(
+            f"{path}: holds a matrix {names[0]!r} of {rows} x {dim} but no words: rnncli did not write it;"
+            " give the vectors with their words, as word2vec or GloVe text"
+        )

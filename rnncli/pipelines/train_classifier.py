@@ -65,7 +65,7 @@ def run(
     threads = set_threads(config.threads)
     with RunDirectory.create(output, force=force, resume=resume) as folder, explained_interruption(folder):
         inputs = [describe_input(p) for p in (config.data.train, config.data.valid, config.data.test) if p is not None]
-        pretrained = load_embeddings(config.embeddings.path) if config.embeddings.path is not None else None
+        pretrained = load_embeddings(config.embeddings.path, on_event) if config.embeddings.path is not None else None
         data = _prepare(config, pretrained, on_event)
         network, hit_rate = _build(config, data, pretrained, on_event)
         identity = run_identity(config, [item.sha256 for item in inputs])

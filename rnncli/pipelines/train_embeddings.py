@@ -52,7 +52,7 @@ def run(
     ):
         c = config.corpus
         paths = expand_paths(c.paths)
-        old = load_embeddings(config.init_from) if config.init_from is not None else None
+        old = load_embeddings(config.init_from, on_event) if config.init_from is not None else None
         tokenizer = Tokenizer(c.tokenizer, c.lowercase)
         store = build_phrased_store(paths, tokenizer, c.phrases, c.min_count, c.max_vocab, default_cache(), on_event)
         _report_vocabulary(store, on_event)

@@ -1,0 +1,173 @@
+"""Long short-term memory (Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000) and its BPTT.
+
+Dimension key: N packed tokens, B rows, S shards, I input, H hidden, G = 4 H gates in the order i, f, g, o (as torch),
+P all dense parameters.
+
+    a_t = W_ih x_t + b + W_hh h_{t-1},   i, f, o = sigmoid(a_i, a_f, a_o),   g = tanh(a_g)
+    c_t = f c_{t-1} + i g,   h_t = o tanh(c_t),   h_0 = c_0 = 0
+    dc_t += dh_t o tanh'(c_t),   dc_{t-1} = dc_t f
+    da_i = dc_t g i',   da_f = dc_t c_{t-1} f',   da_g = dc_t i g',   da_o = dh_t tanh(c_t) o',   dh_{t-1} += W_hh^T da_t
+
+Batches are packed as in kernels/rnn_simple.py. There is one bias b; torch's b_ih and b_hh enter as their sum.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from rnncli.kernels import scalar
+from rnncli.kernels._jit import kernel, parallel_kernel, prange
+from rnncli.kernels.matmul import add_product, add_product_of_transpose
+from rnncli.kernels.sequence import add_rows, clear, copy_row, step_bounds
+
+_tanh, _sech2, _sigmoid, _dsigmoid = scalar.tanh, scalar.sech2, scalar.sigmoid, scalar.dsigmoid
+
+
+class LstmParams(NamedTuple):
+    """Views of one layer's parameters (or their gradients) in the flat vector."""
+
+    w_ih_GI: np.ndarray
+    w_hh_GH: np.ndarray
+    b_G: np.ndarray
+
+
+class LstmCache(NamedTuple):
+    """What the forward pass keeps for BPTT and for inspection, one row a token."""
+
+    a_NG: np.ndarray  # pre-activations of the gates
+    h_NH: np.ndarray  # states
+    h_before_NH: np.ndarray  # h_{t-1} of the same row, zero at t = 1
+    c_NH: np.ndarray  # cells
+    c_before_NH: np.ndarray  # c_{t-1} of the same row, zero at t = 1
+
+
+@kernel
+def lstm_views(flat_P, offset, i_size, h_size):
+    """LstmParams over flat_P[offset:], laid out W_ih, W_hh, b."""
+    g_size = 4 * h_size
+    hh = offset + g_size * i_size
+    b = hh + g_size * h_size
+    return LstmParams(
+        flat_P[offset:hh].reshape((g_size, i_size)), flat_P[hh:b].reshape((g_size, h_size)), flat_P[b : b + g_size]
+    )
+
+
+@kernel
+def _cell_forward(h_NH, c_NH, a_NG, c_before_NH):
+    """The gates of one step, row by row."""
+    size = h_NH.shape[1]
+    for n in range(h_NH.shape[0]):
+        h, c, before = h_NH[n], c_NH[n], c_before_NH[n]
+        a_i, a_f = a_NG[n, :size], a_NG[n, size : 2 * size]
+        a_g, a_o = a_NG[n, 2 * size : 3 * size], a_NG[n, 3 * size :]
+        for j in range(size):
+            c[j] = _sigmoid(a_f[j]) * before[j] + _sigmoid(a_i[j]) * _tanh(a_g[j])
+        for j in range(size):
+            h[j] = _sigmoid(a_o[j]) * _tanh(c[j])
+
+
+@kernel
+def _cell_backward(da_NG, dc_NH, dh_NH, a_NG, c_NH, c_before_NH):
+    """da of one step from dh and dc, which becomes the dc of the step before."""
+    size = dh_NH.shape[1]
+    for n in range(dh_NH.shape[0]):
+        dh, dc, c, before = dh_NH[n], dc_NH[n], c_NH[n], c_before_NH[n]
+        a_i, a_f = a_NG[n, :size], a_NG[n, size : 2 * size]
+        a_g, a_o = a_NG[n, 2 * size : 3 * size], a_NG[n, 3 * size :]
+        d_i, d_f = da_NG[n, :size], da_NG[n, size : 2 * size]
+        d_g, d_o = da_NG[n, 2 * size : 3 * size], da_NG[n, 3 * size :]
+        for j in range(size):
+            d_o[j] = dh[j] * _tanh(c[j]) * _dsigmoid(a_o[j])
+            dc[j] += dh[j] * _sigmoid(a_o[j]) * _sech2(c[j])
+        for j in range(size):
+            d_i[j] = dc[j] * _tanh(a_g[j]) * _dsigmoid(a_i[j])
+            d_g[j] = dc[j] * _sigmoid(a_i[j]) * _sech2(a_g[j])
+        for j in range(size):
+            d_f[j] = dc[j] * before[j] * _dsigmoid(a_f[j])
+            dc[j] *= _sigmoid(a_f[j])
+
+
+@kernel
+def _shard_forward(a_NG, h_NH, h_before_NH, c_NH, c_before_NH, x_NI, w_ih_IG, w_hh_t_HG, b_G, lengths_B):
+    """One shard of lstm_forward; w_ih_IG and w_hh_t_HG are the transposed weights."""
+    for n in range(x_NI.shape[0]):
+        copy_row(a_NG[n], b_G)
+    add_product(a_NG, x_NI, w_ih_IG)
+    starts = step_bounds(lengths_B)
+    for t in range(starts.size - 1):
+        start, end = starts[t], starts[t + 1]
+        if t == 0:
+            clear(h_before_NH[start:end])
+            clear(c_before_NH[start:end])
+        else:
+            for row in range(end - start):  # the rows still running are the first ones of the step before
+                copy_row(h_before_NH[start + row], h_NH[starts[t - 1] + row])
+                copy_row(c_before_NH[start + row], c_NH[starts[t - 1] + row])
+            add_product(a_NG[start:end], h_before_NH[start:end], w_hh_t_HG)
+        _cell_forward(h_NH[start:end], c_NH[start:end], a_NG[start:end], c_before_NH[start:end])
+
+
+@parallel_kernel
+def lstm_forward(cache, x_NI, flat_P, offset, lengths_B, rows_S, tokens_S, variant):
+    """Run the recurrence over a packed batch.
+
+    Shapes   cache LstmCache out; x_NI (N, I); flat_P (P,) with the layer at `offset`; lengths_B (B,) int64, descending
+             inside each shard; rows_S, tokens_S (S + 1,) int64 bounds of the shards; `variant` is not used.
+    Writes   every element of cache.   Errors: none (checked by rnn.network).
+    """
+    params = lstm_views(flat_P, offset, x_NI.shape[1], cache.h_NH.shape[1])
+    w_ih_IG = np.ascontiguousarray(params.w_ih_GI.T)
+    w_hh_t_HG = np.ascontiguousarray(params.w_hh_GH.T)
+    b_G = params.b_G
+    a_NG, h_NH, h_before_NH, c_NH, c_before_NH = cache  # a prange body cannot see into tuples
+    for s in prange(rows_S.size - 1):
+        n0, n1 = tokens_S[s], tokens_S[s + 1]
+        lengths = lengths_B[rows_S[s] : rows_S[s + 1]]
+        _shard_forward(
+            a_NG[n0:n1], h_NH[n0:n1], h_before_NH[n0:n1], c_NH[n0:n1], c_before_NH[n0:n1], x_NI[n0:n1],
+            w_ih_IG, w_hh_t_HG, b_G, lengths,
+        )  # fmt: skip
+
+
+@kernel
+def _shard_backward(dx_NI, dflat_P, dh_NH, a_NG, h_before_NH, c_NH, c_before_NH, x_NI, flat_P, offset, lengths_B):
+    """One shard of lstm_backward; a_NG ends as da_NG."""
+    params = lstm_views(flat_P, offset, x_NI.shape[1], dh_NH.shape[1])
+    grads = lstm_views(dflat_P, offset, x_NI.shape[1], dh_NH.shape[1])
+    starts = step_bounds(lengths_B)
+    dc_BH = np.zeros((lengths_B.size, dh_NH.shape[1]), dh_NH.dtype)
+    da_BG = np.empty((lengths_B.size, a_NG.shape[1]), dh_NH.dtype)
+    for t in range(starts.size - 2, -1, -1):
+        start, end = starts[t], starts[t + 1]
+        active = end - start
+        _cell_backward(
+            da_BG[:active], dc_BH[:active], dh_NH[start:end], a_NG[start:end], c_NH[start:end], c_before_NH[start:end]
+        )
+        for row in range(active):
+            copy_row(a_NG[start + row], da_BG[row])
+        if t > 0:
+            before = starts[t - 1]
+            add_product(dh_NH[before : before + active], a_NG[start:end], params.w_hh_GH)
+    add_rows(grads.b_G, a_NG)
+    add_product_of_transpose(grads.w_hh_GH, a_NG, h_before_NH)
+    add_product_of_transpose(grads.w_ih_GI, a_NG, x_NI)
+    clear(dx_NI)
+    add_product(dx_NI, a_NG, params.w_ih_GI)
+
+
+@parallel_kernel
+def lstm_backward(dx_NI, dflat_SP, dh_NH, cache, x_NI, flat_P, offset, lengths_B, rows_S, tokens_S, variant):
+    """Back-propagate through every time step of a packed batch.
+
+    Shapes   dx_NI (N, I) out; dflat_SP (S, P) gradients per shard, accumulated; dh_NH (N, H) in: dL/dh_t from above, ends
+             as the whole dL/dh_t; cache as lstm_forward left it, a_NG ends as dL/da_t; the rest as lstm_forward.
+    Inverts  lstm_forward, last step to first.
+    """
+    a_NG, _, h_before_NH, c_NH, c_before_NH = cache
+    for s in prange(rows_S.size - 1):
+        n0, n1 = tokens_S[s], tokens_S[s + 1]
+        lengths = lengths_B[rows_S[s] : rows_S[s + 1]]
+        _shard_backward(
+            dx_NI[n0:n1], dflat_SP[s], dh_NH[n0:n1], a_NG[n0:n1], h_before_NH[n0:n1], c_NH[n0:n1], c_before_NH[n0:n1],
+            x_NI[n0:n1], flat_P, offset, lengths,
+        )  # fmt: skip
