@@ -36,15 +36,28 @@ class EmbeddingLayerConfig(StrictModel):
 
 
 class ModelConfig(StrictModel):
-    """The recurrence h_t = g(W_xh x_t + W_hh h_{t-1} + b_h) and what is read off h_L."""
+    """The recurrent layers and what is read off their states."""
 
-    cell: Literal["rnn", "relu"] = Field("rnn", title="rnn: g = tanh; relu: g = max(0, .)")
-    hidden_size: PositiveInt = Field(128, title="Length of the hidden state, H")
+    cell: Literal["rnn", "relu", "lstm", "gru"] = Field(
+        "rnn", title="rnn: h_t = tanh(W_xh x_t + W_hh h_{t-1} + b_h); relu: max(0, .) for tanh; lstm; gru"
+    )
+    reset_gate: Literal["after", "before"] = Field(
+        "after", title="gru: reset gate after the product W_hn h, as torch, or before it, as Cho et al. 2014"
+    )
+    hidden_size: PositiveInt = Field(128, title="Length of the hidden state of a layer and direction, H")
+    layers: PositiveInt = Field(1, title="Recurrent layers, one reading the states of the other")
+    bidirectional: bool = Field(False, title="Read every text from both ends; states are put side by side")
+    pooling: Literal["last", "mean", "max", "attention"] = Field(
+        "last",
+        title="What the head reads of the states: the last one, their mean, maximum, or an attention-weighted mean",
+    )
     head: Literal["auto", "binary", "multiclass"] = Field("auto", title="auto: binary for two labels, else multiclass")
     init: Literal["orthogonal", "identity", "xavier", "uniform"] = Field(
         "orthogonal", title="Start of W_hh: orthogonal, identity (IRNN), Glorot uniform, or U(-1/sqrt(H), 1/sqrt(H))"
     )
-    dropout: float = Field(0.0, ge=0, lt=1, title="Share of embedding and of final-state units zeroed in training")
+    dropout: float = Field(
+        0.0, ge=0, lt=1, title="Share of units zeroed in training: of embeddings, between layers, and of what is read"
+    )
 
 
 class TrainingConfig(StrictModel):

@@ -78,7 +78,7 @@ def inspect(
         "weights": [{"block": "W_hh", **weights.to_json()}],
         "gain_nats_per_step": {"total": squash + weight_gain, "squash": squash, "weights": weight_gain},
         "saturation": saturation_report(
-            rollout.a_NH, rollout.h_NH, network.cell.derivative(rollout.a_NH), network.cell.relu
+            rollout.a_NH, rollout.h_NH, network.stack.cell.derivative(rollout.a_NH), network.stack.cell.relu
         ),
         "lag": _lag_table(curve, shares),
         "jacobian": _jacobian_table(rollout, weights.sigma_max),

@@ -34,11 +34,11 @@ def roll_out(
     loss_B = np.empty(y.size)
     dlogits_BC = np.empty_like(out.logits_BC)
     exact.head.loss(loss_B, dlogits_BC, out.logits_BC, y, 1.0)
-    dlast_BH = exact.head_backward(np.zeros(exact.dense.flat.size), dlogits_BC, out.last_BH)
+    dlast_BH = exact.head_backward(np.zeros(exact.dense.flat.size), dlogits_BC, out.read_BO)
     predicted = exact.head.probabilities(out.logits_BC).argmax(axis=1)
     where = np.empty(ids.size, np.int64)  # packed index of each token of the data set
     where[batch.position_N] = np.arange(batch.position_N.size)
-    derivative = exact.cell.derivative(out.cache.a_NH)
+    derivative = exact.stack.cell.derivative(out.cache.a_NH)
     rows: list[Trajectory] = []
     place = {int(row): b for b, row in enumerate(batch.rows_B)}
     for row in kept:

@@ -124,19 +124,45 @@ def scatter_add(demb_UE, dx_NE, order_N, starts_U):
 
 
 @kernel
-def take_last(last_BH, h_NH, last_B):
-    """h_L of every row; zero (h_0) for a row without tokens."""
-    for b in range(last_B.size):
-        if last_B[b] >= 0:
-            copy_row(last_BH[b], h_NH[last_B[b]])
-        else:
-            last_BH[b] = 0
+def reverse_order(reverse_N, lengths_B, rows_S, tokens_S):
+    """For each packed token the one that stands as far from the end of its row as it does from the beginning.
+
+    Shapes   reverse_N (N,) int64 out, its own inverse; lengths_B (B,), rows_S, tokens_S (S + 1,) as in `pack`.
+    """
+    for s in range(rows_S.size - 1):
+        lengths = lengths_B[rows_S[s] : rows_S[s + 1]]
+        starts = step_bounds(lengths)
+        for t in range(starts.size - 1):
+            for row in range(starts[t + 1] - starts[t]):
+                reverse_N[tokens_S[s] + starts[t] + row] = tokens_S[s] + starts[lengths[row] - 1 - t] + row
 
 
-@kernel
-def put_last(dh_NH, dlast_BH, last_B):
-    """Gradient of take_last: dh_NH is zeroed, then holds dL/dh_L at each row's last token."""
-    dh_NH[:] = 0
-    for b in range(last_B.size):
-        if last_B[b] >= 0:
-            copy_row(dh_NH[last_B[b]], dlast_BH[b])
+@parallel_kernel
+def take_columns(out_NH, x_NO, first, order_N):
+    """out[n] = x[order[n], first : first + H]."""
+    pieces = 16
+    n = order_N.size
+    for s in prange(pieces):
+        for row in range(n * s // pieces, n * (s + 1) // pieces):
+            copy_row(out_NH[row], x_NO[order_N[row], first : first + out_NH.shape[1]])
+
+
+@parallel_kernel
+def put_columns(out_NO, x_NH, first, order_N):
+    """out[n, first : first + H] = x[order[n]]."""
+    pieces = 16
+    n = order_N.size
+    for s in prange(pieces):
+        for row in range(n * s // pieces, n * (s + 1) // pieces):
+            copy_row(out_NO[row, first : first + x_NH.shape[1]], x_NH[order_N[row]])
+
+
+@parallel_kernel
+def add_turned(out_NI, x_NI, order_N):
+    """out[n] += x[order[n]]."""
+    pieces = 16
+    n = order_N.size
+    for s in prange(pieces):
+        for row in range(n * s // pieces, n * (s + 1) // pieces):
+            for j in range(out_NI.shape[1]):
+                out_NI[row, j] += x_NI[order_N[row], j]

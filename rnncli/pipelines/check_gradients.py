@@ -10,7 +10,6 @@ from rnncli.data.tokenise import Tokenizer
 from rnncli.inspection.gradient_check import check_gradients
 from rnncli.pipelines.inspect_gradients import probe_rows
 from rnncli.results import GradientCheckResult
-from rnncli.rnn.heads import choose_head
 from rnncli.rnn.network import Network, NetworkSpec
 from rnncli.rnn.packing import pack_batch
 
@@ -36,11 +35,9 @@ def run(recipe: ClassifierConfig, check: GradientCheckConfig) -> GradientCheckRe
     vocab, _ = build_vocabulary(few.texts, tokenizer, 1, None, check.max_length)
     index = {label: i for i, label in enumerate(labels)}
     encoded = encode_labelled(few, tokenizer, vocab, index, check.max_length)
-    m = recipe.model
-    spec = NetworkSpec(
-        m.cell, choose_head(m.head, len(labels)), len(vocab), recipe.embeddings.dim, m.hidden_size, len(labels)
-    )
+    without_dropout = recipe.model.model_copy(update={"dropout": 0.0})
+    spec = NetworkSpec.of(without_dropout, len(vocab), recipe.embeddings.dim, len(labels))
     network = Network(spec, np.float64)
-    network.initialise(m.init, recipe.seed)
+    network.initialise(recipe.model.init, recipe.seed)
     batch = pack_batch(encoded.ids, encoded.offsets, np.arange(encoded.n), SHARD_ROWS)
     return check_gradients(network, batch, encoded.labels[batch.rows_B], check.tolerance, recipe.seed)

@@ -10,15 +10,17 @@ from rnncli.artifacts.run_directory import describe_input
 from rnncli.config.inspection import InspectConfig
 from rnncli.data.labelled import encode_labelled
 from rnncli.data.readers import LabelledTexts, read_labelled
-from rnncli.errors import CorpusError
+from rnncli.errors import CorpusError, UsageError
 from rnncli.inspection.inspect import inspect
 from rnncli.pipelines.models import load_classifier
 from rnncli.results import InspectionResult
+from rnncli.rnn.network import NetworkSpec
 
 
 def run(model: Path, file: Path, config: InspectConfig) -> InspectionResult:
     """Inspect `model` on probe sequences drawn from `file`. Raises UsageError, CorpusError, ArtifactError."""
     classifier = load_classifier(model)
+    _check_kind(model, classifier.network.spec)
     records = read_labelled(file, "auto", config.text_column, config.label_column)
     chosen = probe_rows(len(records.texts), config.sequences, config.seed)
     records = LabelledTexts(
@@ -33,6 +35,16 @@ def run(model: Path, file: Path, config: InspectConfig) -> InspectionResult:
         raise CorpusError(f"{file}: the probe sequences have no tokens; there is no gradient to inspect")
     source = {"file": str(file), "sha256": describe_input(file).sha256, "seed": config.seed}
     return inspect(classifier.network, ids, offsets, data.labels, need=config.need, seed=config.seed, source=source)
+
+
+def _check_kind(model: Path, spec: NetworkSpec) -> None:
+    """UsageError for networks that this release cannot inspect."""
+    plain = spec.cell in ("rnn", "relu") and spec.layers == 1 and not spec.bidirectional and spec.pooling == "last"
+    if not plain:
+        kind = f"{spec.layers}-layer {'bidirectional ' if spec.bidirectional else ''}{spec.cell} read by {spec.pooling}"
+        raise UsageError(
+            f"{model}: a {kind}; inspect-gradients measures one layer of rnn or relu, read at its last state"
+        )
 
 
 def probe_rows(n: int, wanted: int, seed: int) -> NDArray[np.int64]:

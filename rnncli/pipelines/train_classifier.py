@@ -25,7 +25,6 @@ from rnncli.pipelines.models import load_embeddings
 from rnncli.pipelines.resume import check_identity, explained_interruption, run_identity
 from rnncli.results import TrainResult
 from rnncli.rnn.classifier import Classifier
-from rnncli.rnn.heads import choose_head
 from rnncli.rnn.network import Network, NetworkSpec
 from rnncli.rnn.optimiser import Optimiser
 from rnncli.rnn.train_state import TrainState
@@ -76,7 +75,7 @@ def run(
             state.restore(tensors, meta)
             on_event(Note(f"resumed after epoch {state.epoch}"))
         folder.keep_history(state.epoch)
-        prepare(network.spec.cell, network.spec.head, config.training, dropout=config.model.dropout)
+        prepare(network.spec, config.training)
         folder.write_text("config.yaml", config_to_yaml(config))
         saved = -math.inf
         try:
@@ -142,9 +141,7 @@ def _build(
     """The network with its first weights, and the share of training tokens that have a pretrained vector."""
     m = config.model
     dim = config.embeddings.dim if pretrained is None else pretrained.dim
-    spec = NetworkSpec(
-        m.cell, choose_head(m.head, len(data.labels)), len(data.vocab), dim, m.hidden_size, len(data.labels), m.dropout
-    )
+    spec = NetworkSpec.of(m, len(data.vocab), dim, len(data.labels))
     network = Network(spec)
     network.initialise(m.init, config.seed)
     if pretrained is None:

@@ -1,51 +1,109 @@
-"""The table of cells: what a recurrence is made of and which kernels run it."""
+"""The table of cells: what a recurrence is made of, how it begins, and which kernels run it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from rnncli import rng
-from rnncli.kernels import rnn_simple
+from rnncli.kernels import rnn_gru, rnn_lstm, rnn_simple
 from rnncli.rnn import init
+
+FORGET_BIAS = 1.0  # Jozefowicz, Zaremba & Sutskever 2015: an LSTM that forgets at first learns long gaps late
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One kind of recurrence. `forward` and `backward` have the signatures of kernels.rnn_simple."""
+    """One kind of recurrence. `forward` and `backward` have the signatures of kernels.rnn_simple.
+
+    Gates lie one after the other in the rows of the weights, in torch's order.
+    """
 
     name: str
-    relu: bool
+    gates: int
     forward: Callable[..., None]
     backward: Callable[..., None]
+    cache_type: Callable[..., Any]
+    kept: tuple[int, ...]  # widths of the cache's arrays, in units of H
+    variant: bool = False  # the kernels' last argument
+    own_n_bias: bool = False  # GRU: the bias inside the reset gate's reach stays apart
 
-    def shapes(self, i_size: int, h_size: int) -> dict[str, tuple[int, ...]]:
-        """Parameter shapes of one layer, in the order the kernels lay them out."""
-        return {"weight_ih_l0": (h_size, i_size), "weight_hh_l0": (h_size, h_size), "bias_l0": (h_size,)}
+    @property
+    def relu(self) -> bool:
+        """Whether the activation has a corner."""
+        return self.name == "relu"
 
-    def cache(self, n: int, h_size: int, dtype: DTypeLike) -> rnn_simple.SimpleCache:
+    def shapes(self, suffix: str, i_size: int, h_size: int) -> dict[str, tuple[int, ...]]:
+        """Parameter shapes of one layer and direction, in the order the kernels lay them out."""
+        rows = self.gates * h_size
+        shapes: dict[str, tuple[int, ...]] = {
+            f"weight_ih_{suffix}": (rows, i_size),
+            f"weight_hh_{suffix}": (rows, h_size),
+            f"bias_{suffix}": (rows,),
+        }
+        return shapes | ({f"bias_hn_{suffix}": (h_size,)} if self.own_n_bias else {})
+
+    def cache(self, n: int, h_size: int, dtype: DTypeLike) -> Any:
         """Room for what the forward pass keeps of n tokens."""
-        return rnn_simple.SimpleCache(*(np.empty((n, h_size), dtype) for _ in range(3)))
+        return self.cache_type(*(np.empty((n, width * h_size), dtype) for width in self.kept))
 
     def derivative(self, a_NH: NDArray[Any]) -> NDArray[Any]:
-        """g'(a) of every pre-activation; for ReLU the subgradient at 0 is 0."""
+        """g'(a) of every pre-activation of a plain cell; for ReLU the subgradient at 0 is 0."""
         if self.relu:
             return (a_NH > 0).astype(a_NH.dtype)
         z = np.exp(-2.0 * np.abs(a_NH))
         return np.asarray(4.0 * z / (1.0 + z) ** 2)
 
-    def initial(self, how: str, seed: int, i_size: int, h_size: int) -> dict[str, NDArray[Any]]:
-        """First values of one layer."""
-        return {
-            "weight_ih_l0": init.xavier(rng.key(seed, rng.Stream.INIT, part=1), (h_size, i_size)),
-            "weight_hh_l0": init.recurrent(how, rng.key(seed, rng.Stream.INIT, part=2), h_size),
-            "bias_l0": np.zeros(h_size),
+    def initial(self, suffix: str, how: str, seed: int, part: int, i_size: int, h_size: int) -> dict[str, NDArray[Any]]:
+        """First values of one layer and direction, every gate by itself; `part` and the next number name its draws."""
+        in_key, hidden_key = (rng.key(seed, rng.Stream.INIT, part=p) for p in (part, part + 1))
+        gates = range(self.gates)
+
+        def own(key: np.uint64, gate: int) -> np.uint64:
+            return key if gate == 0 else rng.key(int(key), rng.Stream.INIT, part=gate)
+
+        values: dict[str, NDArray[Any]] = {
+            f"weight_ih_{suffix}": np.concatenate([init.xavier(own(in_key, g), (h_size, i_size)) for g in gates]),
+            f"weight_hh_{suffix}": np.concatenate([init.recurrent(how, own(hidden_key, g), h_size) for g in gates]),
+            f"bias_{suffix}": np.zeros(self.gates * h_size),
         }
+        if self.name == "lstm":
+            values[f"bias_{suffix}"][h_size : 2 * h_size] = FORGET_BIAS
+        if self.own_n_bias:
+            values[f"bias_hn_{suffix}"] = np.zeros(h_size)
+        return values
+
+
+def _simple(name: str, relu: bool) -> Cell:
+    return Cell(
+        name, 1, rnn_simple.simple_forward, rnn_simple.simple_backward, rnn_simple.SimpleCache, (1, 1, 1), variant=relu
+    )
+
+
+def _gru(name: str, before: bool) -> Cell:
+    return Cell(
+        name, 3, rnn_gru.gru_forward, rnn_gru.gru_backward, rnn_gru.GruCache, (3, 1, 1, 1), before, own_n_bias=True
+    )
 
 
 CELLS = {
-    "rnn": Cell("rnn", False, rnn_simple.simple_forward, rnn_simple.simple_backward),
-    "relu": Cell("relu", True, rnn_simple.simple_forward, rnn_simple.simple_backward),
+    "rnn": _simple("rnn", relu=False),
+    "relu": _simple("relu", relu=True),
+    "lstm": Cell("lstm", 4, rnn_lstm.lstm_forward, rnn_lstm.lstm_backward, rnn_lstm.LstmCache, (4, 1, 1, 1, 1)),
+    "gru": _gru("gru", before=False),
+    "gru_before": _gru("gru_before", before=True),
 }
+
+
+class LayerPlace(NamedTuple):
+    """One layer and direction of a stack."""
+
+    layer: int
+    reverse: bool
+
+    @property
+    def suffix(self) -> str:
+        """As in torch's names: l0, l0_reverse, l1, ..."""
+        return f"l{self.layer}" + ("_reverse" if self.reverse else "")

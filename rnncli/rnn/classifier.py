@@ -1,7 +1,7 @@
 """A trained classifier: network, vocabulary, tokenizer and labels, and the tensors and meta data it is stored as.
 
-Tensors are named and laid out as torch.nn.RNN does: weight_ih_l0 (H, I), weight_hh_l0 (H, H), bias_ih_l0 (H,) and a
-zero bias_hh_l0 (H,), so that `torch.nn.RNN.load_state_dict` takes the tensors under "rnn." as they are.
+Tensors are named and laid out as torch does: weight_ih_l0 (gates H, I), weight_hh_l0 (gates H, H), bias_ih_l0 and
+bias_hh_l0, ..._l0_reverse, ..._l1, so that torch.nn.RNN, LSTM and GRU load the tensors under "rnn." as they are.
 """
 
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ from rnncli.data.vocab import Vocabulary
 from rnncli.errors import ArtifactError
 from rnncli.rnn.network import Network, NetworkSpec
 from rnncli.rnn.predict import predict_probabilities
+from rnncli.rnn.torch_layout import take_torch_tensors, torch_tensors
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,7 @@ class Classifier:
     def to_tensors(self) -> dict[str, NDArray[Any]]:
         """Named tensors of the model file."""
         dense = self.network.dense
-        tensors = {name.replace("bias_l0", "bias_ih_l0"): dense[name] for name in dense}
-        tensors["rnn.bias_hh_l0"] = np.zeros_like(dense["rnn.bias_l0"])
+        tensors = torch_tensors(dense)
         tensors["embedding.weight"] = self.network.embedding_VE
         tensors["vocabulary"] = np.frombuffer(self.vocab.to_bytes(), np.uint8)
         return tensors
@@ -64,14 +64,7 @@ class Classifier:
         """The inverse of to_tensors and to_meta; ArtifactError where they do not fit together."""
         try:
             network = Network(NetworkSpec(**meta["network"]), tensors["embedding.weight"].dtype)
-            for name in network.dense:
-                if name == "rnn.bias_l0":
-                    values = tensors["rnn.bias_ih_l0"] + tensors["rnn.bias_hh_l0"]
-                else:
-                    values = tensors[name]
-                if values.shape != network.dense[name].shape:
-                    raise ArtifactError(f"tensor {name} has shape {values.shape}, needs {network.dense[name].shape}")
-                network.dense[name][:] = values
+            take_torch_tensors(network.dense, tensors)
             vocab = Vocabulary.from_bytes(tensors["vocabulary"].tobytes())
             if tensors["embedding.weight"].shape != (len(vocab), network.spec.embedding_dim):
                 raise ArtifactError("the embedding does not fit the vocabulary")

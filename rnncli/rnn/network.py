@@ -1,8 +1,10 @@
-"""Embedding -> recurrence -> head on h_L: the forward pass, the loss and every gradient.
+"""Embedding -> recurrent layers -> pooling -> head: the forward pass, the loss and every gradient.
 
-Dimension key: B rows, N tokens, E embedding, H hidden, C outputs, V vocabulary, U distinct tokens, P dense parameters.
+Dimension key: B rows, N tokens, S shards, E embedding, O width of the last layer, C outputs, V vocabulary, U distinct
+tokens, P dense parameters.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +12,17 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from rnncli import rng
+from rnncli.config.rnn import ModelConfig
 from rnncli.kernels import losses, optim, sequence
 from rnncli.params import ParamStore
 from rnncli.rnn import init
-from rnncli.rnn.cells import CELLS
-from rnncli.rnn.heads import HEADS
+from rnncli.rnn.heads import HEADS, choose_head
 from rnncli.rnn.packing import PackedBatch
+from rnncli.rnn.pooling import Pooled, Pooling
+from rnncli.rnn.stack import Stack, StackRun, StackSpec
 
+EMBEDDING, POOLED, BETWEEN = 0, 1, 2  # places of dropout; BETWEEN + k after layer k
+QUERY = "pooling.query"
 GATHER_SHARDS = 16  # pieces a look-up or a dropout mask is cut into; the result does not depend on it
 
 
@@ -31,6 +37,29 @@ class NetworkSpec:
     hidden_size: int  # H
     classes: int
     dropout: float = 0.0
+    layers: int = 1
+    bidirectional: bool = False
+    pooling: str = "last"
+
+    @classmethod
+    def of(cls, model: ModelConfig, vocabulary: int, embedding_dim: int, classes: int) -> "NetworkSpec":
+        """The network that a config describes, for so many tokens and labels."""
+        return cls(
+            cell="gru_before" if (model.cell, model.reset_gate) == ("gru", "before") else model.cell,
+            head=choose_head(model.head, classes),
+            vocabulary=vocabulary,
+            embedding_dim=embedding_dim,
+            hidden_size=model.hidden_size,
+            classes=classes,
+            dropout=model.dropout,
+            layers=model.layers,
+            bidirectional=model.bidirectional,
+            pooling=model.pooling,
+        )
+
+    @property
+    def stack(self) -> StackSpec:
+        return StackSpec(self.cell, self.embedding_dim, self.hidden_size, self.layers, self.bidirectional)
 
     @property
     def outputs(self) -> int:
@@ -42,9 +71,20 @@ class Forward:
     """What a forward pass leaves behind."""
 
     x_NE: NDArray[Any]
-    cache: Any
-    last_BH: NDArray[Any]  # h_L, after dropout
+    run: StackRun
+    pooled: Pooled
+    read_BO: NDArray[Any]  # what the head reads: pooled, after dropout
     logits_BC: NDArray[Any]
+
+    @property
+    def cache(self) -> Any:
+        """What the first layer's forward direction kept."""
+        return self.run.layers[0].caches[0]
+
+    def corners(self, relu: bool) -> bytes:
+        """On which side of every corner the pass went (ReLU, maxima): where it changes there is no derivative."""
+        signs = [np.packbits(cache.a_NH > 0) for layer in self.run.layers for cache in layer.caches] if relu else []
+        return b"".join(side.tobytes() for side in signs) + self.pooled.chosen_BO.tobytes()
 
 
 @dataclass(frozen=True)
@@ -63,9 +103,12 @@ class Network:
     def __init__(self, spec: NetworkSpec, dtype: DTypeLike = np.float32) -> None:
         self.spec = spec
         self.dtype = np.dtype(dtype)
-        self.cell, self.head = CELLS[spec.cell], HEADS[spec.head]
-        shapes = {f"rnn.{name}": s for name, s in self.cell.shapes(spec.embedding_dim, spec.hidden_size).items()}
-        shapes["head.weight"] = (spec.outputs, spec.hidden_size)
+        self.stack, self.head = Stack(spec.stack), HEADS[spec.head]
+        self.pooling = Pooling(spec.pooling, spec.hidden_size)
+        shapes = self.stack.shapes()
+        if self.pooling.learned:
+            shapes[QUERY] = (spec.stack.output_size,)
+        shapes["head.weight"] = (spec.outputs, spec.stack.output_size)
         shapes["head.bias"] = (spec.outputs,)
         self.dense = ParamStore(shapes, self.dtype)
         self.embedding_VE: NDArray[Any] = np.zeros((spec.vocabulary, spec.embedding_dim), self.dtype)
@@ -73,10 +116,9 @@ class Network:
     def initialise(self, how: str, seed: int) -> None:
         """First values: W_hh as `how` says, Glorot for the other weights, small normal numbers for the embedding."""
         spec = self.spec
-        for name, values in self.cell.initial(how, seed, spec.embedding_dim, spec.hidden_size).items():
-            self.dense[f"rnn.{name}"][:] = values
+        self.stack.initialise(self.dense, how, seed)  # the query begins at zero: all tokens alike
         self.dense["head.weight"][:] = init.xavier(
-            rng.key(seed, rng.Stream.INIT, part=3), (spec.outputs, spec.hidden_size)
+            rng.key(seed, rng.Stream.INIT, part=3), (spec.outputs, spec.stack.output_size)
         )
         embedding = rng.normals(rng.key(seed, rng.Stream.INIT, part=4), self.embedding_VE.size)
         self.embedding_VE[:] = 0.1 * embedding.reshape(self.embedding_VE.shape)
@@ -97,17 +139,14 @@ class Network:
         spec, n = self.spec, batch.ids_N.size
         x_NE = np.empty((n, spec.embedding_dim), self.dtype)
         sequence.gather(x_NE, self.embedding_VE, batch.ids_N, GATHER_SHARDS)
-        self._drop(x_NE, dropout_key, 0)
-        cache = self.cell.cache(n, spec.hidden_size, self.dtype)
-        self.cell.forward(
-            cache, x_NE, self.dense.flat, 0, batch.lengths_B, batch.rows_S, batch.tokens_S, self.cell.relu
-        )
-        last_BH = np.empty((batch.rows_B.size, spec.hidden_size), self.dtype)
-        sequence.take_last(last_BH, cache.h_NH, batch.last_B)
-        self._drop(last_BH, dropout_key, 1)
+        self._drop(x_NE, dropout_key, EMBEDDING)
+        run = self.stack.forward(self.dense, x_NE, batch, self._between(dropout_key))
+        pooled = self.pooling.forward(run.h_NO, self._query, batch)
+        read_BO = pooled.pooled_BO
+        self._drop(read_BO, dropout_key, POOLED)
         logits_BC = np.empty((batch.rows_B.size, spec.outputs), self.dtype)
-        losses.linear(logits_BC, last_BH, np.ascontiguousarray(self.dense["head.weight"].T), self.dense["head.bias"])
-        return Forward(x_NE, cache, last_BH, logits_BC)
+        losses.linear(logits_BC, read_BO, np.ascontiguousarray(self.dense["head.weight"].T), self.dense["head.bias"])
+        return Forward(x_NE, run, pooled, read_BO, logits_BC)
 
     def loss(self, batch: PackedBatch, labels_B: NDArray[np.int32]) -> NDArray[np.float64]:
         """Loss of each row, nats, without dropout."""
@@ -120,12 +159,10 @@ class Network:
         out = self.forward(batch, dropout_key)
         loss_B, dlogits_BC = self._loss(out, labels_B)
         dflat_SP = np.zeros((batch.shards, self.dense.flat.size), self.dtype)
-        dlast_BH = self.head_backward(dflat_SP[0], dlogits_BC, out.last_BH)
-        self._drop(dlast_BH, dropout_key, 1)
-        dh_NH = np.empty_like(out.cache.h_NH)
-        sequence.put_last(dh_NH, dlast_BH, batch.last_B)
-        dx_NE = self.recurrence_backward(dflat_SP, dh_NH, batch, out)
-        self._drop(dx_NE, dropout_key, 0)
+        dread_BO = self.head_backward(dflat_SP[0], dlogits_BC, out.read_BO)
+        self._drop(dread_BO, dropout_key, POOLED)
+        dx_NE = self.states_backward(dflat_SP, dread_BO, batch, out, dropout_key)
+        self._drop(dx_NE, dropout_key, EMBEDDING)
         dense_P = np.empty_like(self.dense.flat)
         optim.sum_shards(dense_P, dflat_SP)
         distinct = batch.distinct
@@ -133,26 +170,38 @@ class Network:
         sequence.scatter_add(embedding_UE, dx_NE, distinct.order_N, distinct.starts_U)
         return Gradients(loss_B, dense_P, embedding_UE, distinct.rows_U)
 
-    def head_backward(self, dflat_P: NDArray[Any], dlogits_BC: NDArray[Any], last_BH: NDArray[Any]) -> NDArray[Any]:
-        """dL/dh_L (B, H); the head's own gradients are added into dflat_P."""
-        dlast_BH = np.empty_like(last_BH)
+    def head_backward(self, dflat_P: NDArray[Any], dlogits_BC: NDArray[Any], read_BO: NDArray[Any]) -> NDArray[Any]:
+        """Gradient (B, O) of what the head read; the head's own gradients are added into dflat_P."""
+        dread_BO = np.empty_like(read_BO)
         w, b = self.dense.slots["head.weight"], self.dense.slots["head.bias"]
         dw_CH = dflat_P[w.offset : w.offset + w.size].reshape(w.shape)
         losses.linear_backward(
-            dlast_BH, dw_CH, dflat_P[b.offset : b.offset + b.size], dlogits_BC, last_BH, self.dense["head.weight"]
+            dread_BO, dw_CH, dflat_P[b.offset : b.offset + b.size], dlogits_BC, read_BO, self.dense["head.weight"]
         )
-        return dlast_BH
+        return dread_BO
 
-    def recurrence_backward(
-        self, dflat_SP: NDArray[Any], dh_NH: NDArray[Any], batch: PackedBatch, out: Forward
+    def states_backward(
+        self,
+        dflat_SP: NDArray[Any],
+        dpooled_BO: NDArray[Any],
+        batch: PackedBatch,
+        out: Forward,
+        dropout_key: np.uint64 | None = None,
     ) -> NDArray[Any]:
-        """dL/dx (N, E) from dL/dh (N, H), which ends as dL/da; parameter gradients are added into dflat_SP."""
-        dx_NE = np.empty_like(out.x_NE)
-        self.cell.backward(
-            dx_NE, dflat_SP, dh_NH, out.cache, out.x_NE, self.dense.flat, 0,
-            batch.lengths_B, batch.rows_S, batch.tokens_S, self.cell.relu,
-        )  # fmt: skip
-        return dx_NE
+        """dL/dx (N, E) from the gradient of the pooled states; parameter gradients are added into dflat_SP."""
+        slot = self.dense.slots.get(QUERY)
+        dquery_SO = dflat_SP[:, slot.offset : slot.offset + slot.size] if slot else dflat_SP[:, :0]
+        dh_NO = self.pooling.backward(dquery_SO, dpooled_BO, out.pooled, out.run.h_NO, self._query, batch)
+        return self.stack.backward(dflat_SP, self.dense, dh_NO, out.run, batch, self._between(dropout_key))
+
+    @property
+    def _query(self) -> NDArray[Any]:
+        return self.dense[QUERY] if self.pooling.learned else self.dense.flat[:0]
+
+    def _between(self, dropout_key: np.uint64 | None) -> Callable[[NDArray[Any], int], None] | None:
+        if dropout_key is None or self.spec.dropout == 0.0:
+            return None
+        return lambda x, layer: self._drop(x, dropout_key, BETWEEN + layer)
 
     def _loss(self, out: Forward, labels_B: NDArray[np.int32]) -> tuple[NDArray[np.float64], NDArray[Any]]:
         loss_B = np.empty(labels_B.size, np.float64)

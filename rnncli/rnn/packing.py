@@ -40,6 +40,24 @@ class PackedBatch:
         return self.rows_S.size - 1
 
     @cached_property
+    def first_B(self) -> NDArray[np.int64]:
+        """Packed index of each row's first token, -1 for none."""
+        at = np.arange(self.lengths_B.size) - np.repeat(self.rows_S[:-1], np.diff(self.rows_S))
+        starts = np.repeat(self.tokens_S[:-1], np.diff(self.rows_S))
+        return np.where(self.lengths_B > 0, starts + at, -1)
+
+    @cached_property
+    def identity_N(self) -> NDArray[np.int64]:
+        return np.arange(self.ids_N.size)
+
+    @cached_property
+    def reverse_N(self) -> NDArray[np.int64]:
+        """For each token the place of the one that mirrors it in its row; its own inverse."""
+        reverse_N = np.empty(self.ids_N.size, np.int64)
+        sequence.reverse_order(reverse_N, self.lengths_B, self.rows_S, self.tokens_S)
+        return reverse_N
+
+    @cached_property
     def distinct(self) -> DistinctTokens:
         order = np.argsort(self.ids_N, kind="stable").astype(np.int64)
         rows, starts = np.unique(self.ids_N[order], return_index=True)
