@@ -61,7 +61,7 @@ def _config(arguments: argparse.Namespace, **changes: Any) -> Any:
 def _rnncli(arguments: argparse.Namespace, folder: Path, **changes: Any) -> Trained:
     from rnncli.data.idfiles import release, scratch_folder
     from rnncli.data.vocab import Vocabulary
-    from rnncli.embeddings.algorithms import first_tensors, make_run, trained_model
+    from rnncli.embeddings.algorithms import make_run, trained_model
     from rnncli.embeddings.training import Lines, TrainState, train
     from rnncli.events import Event, Progressed
 
@@ -74,13 +74,11 @@ def _rnncli(arguments: argparse.Namespace, folder: Path, **changes: Any) -> Trai
             release(ids, offsets)
 
     with scratch_folder() as scratch:
-        tensors = first_tensors(config, len(vocab))
         started = time.perf_counter()
-        run = make_run(config, Lines(np.asarray(ids), np.asarray(offsets)), vocab, tensors, scratch, heard)
+        run = make_run(config, Lines(np.asarray(ids), np.asarray(offsets)), vocab, {}, scratch, heard)
         before = time.perf_counter() - started
-        parameters = sum(tensor.nbytes for tensor in tensors.values())
-        tensors.clear()
         state = train(run, config.epochs, TrainState(0, {}), heard)
+    parameters = sum(tensor.nbytes for tensor in state.tensors.values())
     amount = run.total * config.epochs
     extra = {"loss": state.losses[-1], "prepare_seconds": before, "parameters_MiB": parameters / 2**20}
     return Trained(trained_model(config, vocab, state.tensors).vectors_VE, state.seconds, amount, extra)

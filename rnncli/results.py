@@ -97,6 +97,40 @@ class EvalResult(Result):
 
 
 @dataclass(frozen=True)
+class ParameterRow(Result):
+    """One array of numbers of a model."""
+
+    name: str
+    shape: list[int]
+    count: int
+    trainable: bool
+
+
+@dataclass(frozen=True)
+class CostLine(Result):
+    """What reading one text costs, in floating-point operations."""
+
+    length: int  # tokens, L
+    recurrence_flops: int  # grows as L H^2
+    attention_flops: int  # of one self-attention layer of the same width, grows as L^2 H
+    crossing_length: float  # where both cost the same; the recurrence is cheaper beyond it
+
+
+@dataclass(frozen=True)
+class InfoResult(Result):
+    """What a model is made of."""
+
+    model: str
+    kind: str  # classifier or embeddings
+    parameters: list[ParameterRow]
+    total: int
+    trainable: int
+    not_trained: list[str]
+    cost: CostLine | None  # of recurrent models
+    config: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class GradientCheckRow(Result):
     """One parameter of a gradient check."""
 

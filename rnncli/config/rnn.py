@@ -65,11 +65,28 @@ class TrainingConfig(StrictModel):
 
     epochs: PositiveInt = Field(10, title="Passes over the training data at most")
     batch_size: PositiveInt = Field(32, title="Sequences per update, B")
-    optimizer: Literal["adam", "sgd"] = Field("adam", title="Update rule")
+    optimizer: Literal["sgd", "adagrad", "rmsprop", "adam", "adamw"] = Field("adam", title="Update rule")
     lr: PositiveFloat = Field(1e-3, title="Learning rate")
-    momentum: float = Field(0.0, ge=0, lt=1, title="Momentum of sgd")
-    weight_decay: NonNegativeFloat = Field(0.0, title="L2 penalty added to the gradient of the dense weights")
+    schedule: Literal["constant", "linear", "cosine", "plateau"] = Field(
+        "constant", title="How the learning rate falls: not at all, to 1/1000 linearly or as a cosine, or on a plateau"
+    )
+    warmup: float = Field(0.0, ge=0, lt=1, title="Share of all updates over which the learning rate rises from 0")
+    plateau_patience: PositiveInt = Field(1, title="plateau: epochs without a better validation score before it falls")
+    plateau_factor: float = Field(0.5, gt=0, lt=1, title="plateau: what the learning rate is multiplied by")
+    momentum: float = Field(0.0, ge=0, lt=1, title="Momentum of sgd and rmsprop")
+    weight_decay: NonNegativeFloat = Field(
+        0.0, title="Of the dense weights: added to the gradient (L2); adamw shrinks the weights themselves"
+    )
     clip_norm: NonNegativeFloat = Field(5.0, title="Largest global gradient norm, 0 for no clipping")
+    clip_value: NonNegativeFloat = Field(
+        0.0, title="Largest element of a gradient, 0 for no clipping; before clip_norm"
+    )
+    accumulate: PositiveInt = Field(1, title="Batches whose gradients make one update")
+    class_weights: Literal["balanced"] | dict[str, PositiveFloat] | None = Field(
+        None,
+        title="Weight of each label in the loss: balanced (rows / (labels * rows of the label)), or a map; null: 1",
+    )
+    label_smoothing: float = Field(0.0, ge=0, lt=1, title="Share of a target that is spread over all labels")
     patience: NonNegativeInt = Field(3, title="Epochs without a better validation score before stopping, 0 never stops")
 
 

@@ -28,10 +28,14 @@ def first_tensors(config: EmbeddingsConfig, words: int) -> Tensors:
 def make_run(
     config: EmbeddingsConfig, lines: Lines, vocab: Vocabulary, tensors: Tensors, folder: Path, on_event: OnEvent
 ) -> Run:
-    """The run that a config describes; `folder` is for what does not fit in memory. CorpusError when it cannot be."""
+    """The run that a config describes, from first_tensors where `tensors` is empty.
+
+    `folder` is for what does not fit in memory. CorpusError when it cannot be.
+    """
     if config.loss == "softmax":
-        return SoftmaxRun(lines, vocab.counts, config, tensors)
+        return SoftmaxRun(lines, vocab.counts, config, tensors or first_tensors(config, len(vocab)))
     if config.algorithm != "glove":
+        tensors = tensors or first_tensors(config, len(vocab))
         table = subword_table(vocab.tokens, config.subwords) if config.subwords.maxn else None
         return train_word2vec.Word2vecRun(lines, vocab.counts, config, tensors, table)
     what = Counting(
@@ -43,7 +47,8 @@ def make_run(
     options = train_glove.GloveOptions(
         config.dim, config.rate, config.x_max, config.alpha, config.valid_fraction, config.seed, config.threads
     )
-    return train_glove.GloveRun(matrix, options, tensors)
+    # Made when counting is over, which needs the memory itself.
+    return train_glove.GloveRun(matrix, options, tensors or first_tensors(config, len(vocab)))
 
 
 def matrices_of(config: EmbeddingsConfig) -> tuple[str, str]:

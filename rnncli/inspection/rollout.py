@@ -31,9 +31,7 @@ def roll_out(
     batch = pack_batch(ids, offsets, kept)
     out = exact.forward(batch)
     y = labels[batch.rows_B]
-    loss_B = np.empty(y.size)
-    dlogits_BC = np.empty_like(out.logits_BC)
-    exact.head.loss(loss_B, dlogits_BC, out.logits_BC, y, 1.0)
+    loss_B, dlogits_BC = exact.losses(out.logits_BC, y)
     dlast_BH = exact.head_backward(np.zeros(exact.dense.flat.size), dlogits_BC, out.read_BO)
     predicted = exact.head.probabilities(out.logits_BC).argmax(axis=1)
     where = np.empty(ids.size, np.int64)  # packed index of each token of the data set

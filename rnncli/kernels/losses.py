@@ -38,26 +38,41 @@ def linear_backward(dh_BH, dw_CH, db_C, dlogits_BC, h_BH, w_CH):
 
 
 @kernel
-def binary_loss(loss_B, dlogits_BC, logits_BC, y_B, scale):
-    """Sigmoid cross-entropy. loss_B (B,) float64 out, nats; dlogits (B, 1) out = scale (p - y); y_B int32 in {0, 1}."""
+def binary_loss(loss_B, dlogits_BC, logits_BC, y_B, scale_B, smoothing):
+    """Sigmoid cross-entropy with the targets q = (1 - smoothing) y + smoothing / 2.
+
+    Shapes   loss_B (B,) float64 out, nats; dlogits (B, 1) out = scale (p - q); y_B int32 in {0, 1}; scale_B (B,): the
+             share of each row in the mean that is differentiated.
+    """
     for b in range(y_B.size):
         z = logits_BC[b, 0]
-        loss_B[b] = _softplus(-z) if y_B[b] == 1 else _softplus(z)
-        dlogits_BC[b, 0] = scale * (_sigmoid(z) - y_B[b])
+        q = smoothing / 2
+        if y_B[b] == 1:
+            q += 1 - smoothing
+        loss_B[b] = q * _softplus(-z) + (1 - q) * _softplus(z)
+        dlogits_BC[b, 0] = scale_B[b] * (_sigmoid(z) - q)
 
 
 @kernel
-def multiclass_loss(loss_B, dlogits_BC, logits_BC, y_B, scale):
-    """Softmax cross-entropy. loss_B (B,) float64 out, nats; dlogits (B, C) out = scale (p - onehot(y)); y_B int32."""
+def multiclass_loss(loss_B, dlogits_BC, logits_BC, y_B, scale_B, smoothing):
+    """Softmax cross-entropy with the targets q_c = (1 - smoothing) [c = y] + smoothing / C (Szegedy et al. 2016).
+
+    Shapes   loss_B (B,) float64 out, nats; dlogits (B, C) out = scale (p - q); y_B (B,) int32; scale_B as binary_loss.
+    """
+    classes = logits_BC.shape[1]
+    other = smoothing / logits_BC.dtype.type(classes)
     for b in range(y_B.size):
         top = logits_BC[b, 0]
-        for c in range(1, logits_BC.shape[1]):
+        for c in range(1, classes):
             top = max(top, logits_BC[b, c])
         total = 0.0
-        for c in range(logits_BC.shape[1]):
+        for c in range(classes):
             dlogits_BC[b, c] = _exp(logits_BC[b, c] - top)
             total += dlogits_BC[b, c]
-        loss_B[b] = math.log(total) - (logits_BC[b, y_B[b]] - top)
-        for c in range(logits_BC.shape[1]):
-            dlogits_BC[b, c] = scale * (dlogits_BC[b, c] / total)
-        dlogits_BC[b, y_B[b]] -= scale
+        loss_B[b] = math.log(total) - (1 - smoothing) * (logits_BC[b, y_B[b]] - top)
+        if smoothing > 0:
+            for c in range(classes):
+                loss_B[b] -= other * (logits_BC[b, c] - top)
+        for c in range(classes):
+            dlogits_BC[b, c] = scale_B[b] * (dlogits_BC[b, c] / total - other)
+        dlogits_BC[b, y_B[b]] -= scale_B[b] * (1 - smoothing)

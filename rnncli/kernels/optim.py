@@ -2,9 +2,9 @@
 
 Dimension key: P parameters, S shards, U touched rows, E embedding, V vocabulary.
 
-Vectors are cut into chunks of a fixed length, so that sums have one order at any thread count.
-Sources: momentum, Polyak 1964; Adam, Kingma & Ba 2015, algorithm 1 with the bias corrections folded into the step size
-and epsilon (their section 2, last paragraph); clipping by global norm, Pascanu, Mikolov & Bengio 2013, algorithm 1.
+Vectors are cut into chunks of a fixed length, so that sums have one order at any thread count. Adam is Kingma & Ba 2015,
+algorithm 1 with the bias corrections folded into the step size and epsilon (their section 2, last paragraph); clipping by
+global norm, Pascanu, Mikolov & Bengio 2013, algorithm 1.
 """
 
 import math
@@ -69,54 +69,71 @@ def square_sums(out_c, x_P):
         out_c[c] = _square_sum(x_P, c * CHUNK, min(n, (c + 1) * CHUNK))
 
 
-@kernel
-def _sgd_chunk(p, velocity, g, lr, momentum, decay, scale, i0, i1):
-    for i in range(i0, i1):
-        velocity[i] = momentum * velocity[i] + (scale * g[i] + decay * p[i])
-        p[i] -= lr * velocity[i]
-
-
-@parallel_kernel
-def sgd_step(p_P, velocity_P, g_P, lr, momentum, decay, scale):
-    """v = momentum v + (scale g + decay p); p -= lr v. Scalars in p's dtype; `scale` is the clipping factor."""
-    n = p_P.size
-    for c in prange((n + CHUNK - 1) // CHUNK):
-        _sgd_chunk(p_P, velocity_P, g_P, lr, momentum, decay, scale, c * CHUNK, min(n, (c + 1) * CHUNK))
+SGD, ADAGRAD, RMSPROP, ADAM = range(4)
+RATE, DECAY, SHRINK, SCALE, MOMENTUM, BETA_1, BETA_2, EPSILON = range(8)  # places of the constants k
 
 
 @kernel
-def _adam_chunk(p, m, v, g, step, beta1, beta2, epsilon, decay, scale, i0, i1):
+def _update(rule, p, m, v, g, k, decay, shrink, i0, i1):
+    """One rule on p[i0 : i1]; see `update`."""
+    rate, scale, momentum, epsilon = k[RATE], k[SCALE], k[MOMENTUM], k[EPSILON]
+    beta1, beta2 = k[BETA_1], k[BETA_2]
     one = p.dtype.type(1)
-    for i in range(i0, i1):
-        d = scale * g[i] + decay * p[i]
-        m[i] = beta1 * m[i] + (one - beta1) * d
-        v[i] = beta2 * v[i] + (one - beta2) * d * d
-        p[i] -= step * m[i] / (math.sqrt(v[i]) + epsilon)
+    if rule == SGD:
+        for i in range(i0, i1):
+            m[i] = momentum * m[i] + (scale * g[i] + decay * p[i])
+            p[i] -= rate * m[i]
+    elif rule == ADAGRAD:
+        for i in range(i0, i1):
+            d = scale * g[i] + decay * p[i]
+            v[i] += d * d
+            p[i] -= rate * d / (math.sqrt(v[i]) + epsilon)
+    elif rule == RMSPROP:
+        for i in range(i0, i1):
+            d = scale * g[i] + decay * p[i]
+            v[i] = beta2 * v[i] + (one - beta2) * d * d
+            m[i] = momentum * m[i] + d / (math.sqrt(v[i]) + epsilon)
+            p[i] -= rate * m[i]
+    else:
+        for i in range(i0, i1):
+            d = scale * g[i] + decay * p[i]
+            m[i] = beta1 * m[i] + (one - beta1) * d
+            v[i] = beta2 * v[i] + (one - beta2) * d * d
+            p[i] -= shrink * p[i] + rate * m[i] / (math.sqrt(v[i]) + epsilon)
 
 
 @parallel_kernel
-def adam_step(p_P, m_P, v_P, g_P, step, beta1, beta2, epsilon, decay, scale):
-    """Adam with step = lr sqrt(1 - beta2^t) / (1 - beta1^t) and epsilon = eps sqrt(1 - beta2^t), in p's dtype."""
+def update(rule, p_P, m_P, v_P, g_P, k):
+    """One step of all parameters; d = scale g + decay p, `scale` the clipping factor.
+
+    SGD       m = momentum m + d;  p -= rate m                                        (Polyak 1964)
+    ADAGRAD   v += d^2;  p -= rate d / (sqrt(v) + eps)                                (Duchi, Hazan & Singer 2011)
+    RMSPROP   v = beta2 v + (1 - beta2) d^2;  m = momentum m + d / (sqrt(v) + eps);  p -= rate m   (Tieleman & Hinton 2012)
+    ADAM      m, v running means of d, d^2;  p -= shrink p + rate m / (sqrt(v) + eps),  with
+              rate = lr sqrt(1 - beta2^t) / (1 - beta1^t) and eps sqrt(1 - beta2^t); AdamW (Loshchilov & Hutter 2019)
+              shrinks by lr decay and has no decay in d
+    Shapes   p_P, g_P (P,); m_P, v_P (P,), empty where the rule has none; k (8,) constants in p's dtype.
+    """
     n = p_P.size
     for c in prange((n + CHUNK - 1) // CHUNK):
-        _adam_chunk(p_P, m_P, v_P, g_P, step, beta1, beta2, epsilon, decay, scale, c * CHUNK, min(n, (c + 1) * CHUNK))
+        _update(rule, p_P, m_P, v_P, g_P, k, k[DECAY], k[SHRINK], c * CHUNK, min(n, (c + 1) * CHUNK))
 
 
 @parallel_kernel
-def sgd_rows(p_VE, velocity_VE, g_UE, rows_U, lr, momentum, scale):
-    """sgd_step on the touched rows only; with momentum, an untouched row's velocity waits."""
-    zero = p_VE.dtype.type(0)
+def update_rows(rule, p_VE, m_VE, v_VE, g_UE, rows_U, k):
+    """The same on the touched rows only, without decay; an untouched row's moments wait (as torch.optim.SparseAdam)."""
+    none = p_VE.dtype.type(0)
     for u in prange(rows_U.size):
         row = rows_U[u]
-        _sgd_chunk(p_VE[row], velocity_VE[row], g_UE[u], lr, momentum, zero, scale, 0, p_VE.shape[1])
+        m = m_VE[row] if m_VE.shape[0] > 0 else m_VE.reshape(-1)
+        v = v_VE[row] if v_VE.shape[0] > 0 else v_VE.reshape(-1)
+        _update(rule, p_VE[row], m, v, g_UE[u], k, none, none, 0, p_VE.shape[1])
 
 
 @parallel_kernel
-def adam_rows(p_VE, m_VE, v_VE, g_UE, rows_U, step, beta1, beta2, epsilon, scale):
-    """adam_step on the touched rows only; an untouched row's moments wait (as torch.optim.SparseAdam)."""
-    zero = p_VE.dtype.type(0)
-    for u in prange(rows_U.size):
-        row = rows_U[u]
-        _adam_chunk(
-            p_VE[row], m_VE[row], v_VE[row], g_UE[u], step, beta1, beta2, epsilon, zero, scale, 0, p_VE.shape[1]
-        )
+def clip_values(g_P, limit):
+    """Every element into [-limit, limit]."""
+    n = g_P.size
+    for c in prange((n + CHUNK - 1) // CHUNK):
+        for i in range(c * CHUNK, min(n, (c + 1) * CHUNK)):
+            g_P[i] = min(max(g_P[i], -limit), limit)

@@ -25,6 +25,7 @@ from rnncli.pipelines.models import load_embeddings
 from rnncli.pipelines.resume import check_identity, explained_interruption, run_identity
 from rnncli.results import TrainResult
 from rnncli.rnn.classifier import Classifier
+from rnncli.rnn.describe import cost_line, parameter_table
 from rnncli.rnn.network import Network, NetworkSpec
 from rnncli.rnn.optimiser import Optimiser
 from rnncli.rnn.train_state import TrainState
@@ -75,6 +76,7 @@ def run(
             state.restore(tensors, meta)
             on_event(Note(f"resumed after epoch {state.epoch}"))
         folder.keep_history(state.epoch)
+        on_event(Note(_description(network, config, data)))
         prepare(network.spec, config.training)
         folder.write_text("config.yaml", config_to_yaml(config))
         saved = -math.inf
@@ -93,6 +95,17 @@ def run(
         result = _save(folder, config, data, state, inputs, threads, hit_rate)
         remove_checkpoint(folder)
         return result
+
+
+def _description(network: Network, config: ClassifierConfig, data: _Prepared) -> str:
+    """The size of the network and the cost of one text of usual length, in a sentence."""
+    rows = parameter_table(network, config.embeddings.trainable)
+    cost = cost_line(network.spec, max(1, round(float(data.train.lengths.mean()))))
+    return (
+        f"{sum(row.count for row in rows if row.trainable):,} trainable numbers; a text of {cost.length} tokens, the mean,"
+        f" costs {cost.recurrence_flops / 1e6:.3g} MFLOP in the recurrence (self-attention of the same width:"
+        f" {cost.attention_flops / 1e6:.3g}; equal at {cost.crossing_length:.0f} tokens)"
+    )
 
 
 def _prepare(config: ClassifierConfig, pretrained: EmbeddingModel | None, on_event: OnEvent) -> _Prepared:

@@ -20,7 +20,7 @@ from rnncli.data.idstore import default_cache
 from rnncli.data.paths import expand_paths
 from rnncli.data.phrases import build_phrased_store
 from rnncli.data.tokenise import Tokenizer
-from rnncli.embeddings.algorithms import first_tensors, make_run, trained_model
+from rnncli.embeddings.algorithms import make_run, trained_model
 from rnncli.embeddings.continuation import Continuation, continued
 from rnncli.embeddings.model import EmbeddingModel
 from rnncli.embeddings.training import Lines, TrainState, train
@@ -59,7 +59,7 @@ def run(
         origin = None if old is None else continued(config, store.vocab, old)
         vocab = store.vocab if origin is None else origin.vocab
         identity = run_identity(config, [store.sha256, *([_model_sha256(old)] if old is not None else [])])
-        start = _start(folder, resume, identity, config, len(vocab), origin, on_event)
+        start = _start(folder, resume, identity, len(vocab), origin, on_event)
         folder.keep_history(start.epoch)
         folder.write_text("config.yaml", config_to_yaml(config))
 
@@ -118,19 +118,18 @@ def _start(
     folder: RunDirectory,
     resume: bool,
     identity: dict[str, Any],
-    config: EmbeddingsConfig,
     words: int,
     origin: Continuation | None,
     on_event: OnEvent,
 ) -> TrainState:
-    """What training begins with: a checkpoint, older vectors, or drawn numbers."""
+    """What training begins with: a checkpoint, older vectors, or nothing yet."""
     if resume and (stored := load_checkpoint(folder)) is not None:
         tensors, meta = stored
         check_identity(meta["identity"], identity)
         on_event(Note(f"resumed after epoch {meta['epoch']}"))
         return TrainState(meta["epoch"], tensors, meta["losses"], meta["valid_losses"], meta["seconds"])
     if origin is None:
-        return TrainState(0, first_tensors(config, words))
+        return TrainState(0, {})
     on_event(Note(f"{len(origin.rows):,} vectors are kept, {words - len(origin.rows):,} words added"))
     return TrainState(0, origin.tensors)
 

@@ -150,14 +150,21 @@ class Network:
 
     def loss(self, batch: PackedBatch, labels_B: NDArray[np.int32]) -> NDArray[np.float64]:
         """Loss of each row, nats, without dropout."""
-        return self._loss(self.forward(batch), labels_B)[0]
+        return self.losses(self.forward(batch).logits_BC, labels_B)[0]
 
     def gradients(
-        self, batch: PackedBatch, labels_B: NDArray[np.int32], dropout_key: np.uint64 | None = None
+        self,
+        batch: PackedBatch,
+        labels_B: NDArray[np.int32],
+        dropout_key: np.uint64 | None = None,
+        weights_B: NDArray[Any] | None = None,
+        smoothing: float = 0.0,
     ) -> Gradients:
-        """Gradients of the mean loss over the rows of a batch."""
+        """Gradients of the mean loss over the rows of a batch, weighted by `weights_B` (B,) where given."""
         out = self.forward(batch, dropout_key)
-        loss_B, dlogits_BC = self._loss(out, labels_B)
+        weights = np.ones(labels_B.size) if weights_B is None else weights_B
+        total = float(weights.sum())
+        loss_B, dlogits_BC = self.losses(out.logits_BC, labels_B, weights / total if total else weights, smoothing)
         dflat_SP = np.zeros((batch.shards, self.dense.flat.size), self.dtype)
         dread_BO = self.head_backward(dflat_SP[0], dlogits_BC, out.read_BO)
         self._drop(dread_BO, dropout_key, POOLED)
@@ -203,10 +210,18 @@ class Network:
             return None
         return lambda x, layer: self._drop(x, dropout_key, BETWEEN + layer)
 
-    def _loss(self, out: Forward, labels_B: NDArray[np.int32]) -> tuple[NDArray[np.float64], NDArray[Any]]:
+    def losses(
+        self,
+        logits_BC: NDArray[Any],
+        labels_B: NDArray[np.int32],
+        scale_B: NDArray[Any] | None = None,
+        smoothing: float = 0.0,
+    ) -> tuple[NDArray[np.float64], NDArray[Any]]:
+        """Loss of each row, nats, and its gradient (B, C) by the logits, times `scale_B` (B,), 1 when not given."""
         loss_B = np.empty(labels_B.size, np.float64)
-        dlogits_BC = np.empty_like(out.logits_BC)
-        self.head.loss(loss_B, dlogits_BC, out.logits_BC, labels_B, self.real(1.0 / max(1, labels_B.size)))
+        dlogits_BC = np.empty_like(logits_BC)
+        scale = np.ones(labels_B.size, self.dtype) if scale_B is None else scale_B.astype(self.dtype)
+        self.head.loss(loss_B, dlogits_BC, logits_BC, labels_B, scale, self.real(smoothing))
         return loss_B, dlogits_BC
 
     def _drop(self, x: NDArray[Any], dropout_key: np.uint64 | None, place: int) -> None:

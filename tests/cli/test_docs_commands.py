@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("word-vectors.md", "querying.md", "vector-formats.md")
+PAGES = ("networks.md", "word-vectors.md", "querying.md", "vector-formats.md")
 
 
 @pytest.fixture(scope="module")

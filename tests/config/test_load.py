@@ -135,7 +135,7 @@ def test_errors_in_a_file(recipe, text, expected):
 
 
 def test_literal_error_names_the_choices(recipe):
-    assert ": model.cell: expected rnn or relu" in problem(
+    assert ": model.cell: expected rnn, relu, lstm or gru" in problem(
         ClassifierConfig, recipe("data: {train: a}\nmodel: {cell: x}")
     )
 

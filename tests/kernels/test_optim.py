@@ -97,3 +97,65 @@ def test_square_sums_and_shard_sums():
     out = np.empty(10_001, np.float32)
     optim.sum_shards(out, parts)
     np.testing.assert_array_equal(out, (parts[0] + parts[1]) + parts[2])
+
+
+RULES = {
+    "sgd": lambda d, m, v, t: (m := 0.9 * m + d, v, m),
+    "adagrad": lambda d, m, v, t: (m, v := v + d**2, d / (np.sqrt(v) + 1e-10)),
+    "rmsprop": lambda d, m, v, t: (
+        m := 0.9 * m + d / (np.sqrt(0.99 * v + 0.01 * d**2) + 1e-8), 0.99 * v + 0.01 * d**2, m,
+    ),
+    "adamw": lambda d, m, v, t: (
+        m := 0.9 * m + 0.1 * d,
+        v := 0.999 * v + 0.001 * d**2,
+        (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_rules_are_those_of_their_papers(name):
+    network = make_network()
+    config = TrainingConfig(optimizer=name, lr=0.02, momentum=0.9, weight_decay=0.1, clip_norm=0)
+    optimiser = Optimiser(config, network, True)
+    dense, rows = network.dense.flat.copy(), network.embedding_VE[[1, 7]].copy()
+    sums = [np.zeros_like(dense), np.zeros_like(dense), np.zeros_like(rows), np.zeros_like(rows)]
+    for t in range(1, 5):
+        g = make_gradients(network, t, [1, 7])
+        decoupled = name == "adamw"
+        d = g.dense_P if decoupled else g.dense_P + 0.1 * dense
+        sums[0], sums[1], step = RULES[name](d, sums[0], sums[1], t)
+        dense = dense - 0.5 * 0.02 * (step + (0.1 * dense if decoupled else 0.0))
+        sums[2], sums[3], step = RULES[name](g.embedding_UE, sums[2], sums[3], t)  # no decay for an embedding
+        rows = rows - 0.5 * 0.02 * step
+        optimiser.step(network, g, 0.5)
+        np.testing.assert_allclose(network.dense.flat, dense, rtol=1e-11)
+        np.testing.assert_allclose(network.embedding_VE[[1, 7]], rows, rtol=1e-11)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adagrad", "rmsprop", "adam", "adamw"])
+def test_rules_match_torch(name):
+    torch = pytest.importorskip("torch")
+    network = make_network()
+    kinds = {"sgd": "SGD", "adagrad": "Adagrad", "rmsprop": "RMSprop", "adam": "Adam", "adamw": "AdamW"}
+    more = {"momentum": 0.8} if name in ("sgd", "rmsprop") else {}
+    theta = torch.nn.Parameter(torch.from_numpy(network.dense.flat.copy()))
+    peer = getattr(torch.optim, kinds[name])([theta], lr=0.03, weight_decay=0.05, **more)
+    own = Optimiser(TrainingConfig(optimizer=name, lr=0.03, weight_decay=0.05, clip_norm=0, **more), network, True)
+    for t in range(5):
+        g = make_gradients(network, t, [3])
+        theta.grad = torch.from_numpy(g.dense_P.copy())
+        peer.step()
+        own.step(network, g)
+        np.testing.assert_allclose(network.dense.flat, theta.detach().numpy(), rtol=1e-9, atol=1e-12)
+
+
+def test_clipping_by_value_comes_before_clipping_by_norm():
+    network, twin = make_network(), make_network()
+    g = make_gradients(network, 1, [3])
+    expected = np.clip(g.dense_P, -0.3, 0.3)
+    norm = global_norm(g)
+    config = TrainingConfig(optimizer="sgd", lr=1.0, clip_value=0.3, clip_norm=0)
+    assert Optimiser(config, network, True).step(network, g) == norm
+    np.testing.assert_allclose(twin.dense.flat - network.dense.flat, expected, atol=1e-12)
+    assert np.abs(twin.embedding_VE - network.embedding_VE).max() == pytest.approx(0.3)

@@ -48,10 +48,33 @@ def test_another_seed_gives_another_model(task, tmp_path):
     assert a.model_sha256 != b.model_sha256
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-def test_a_killed_and_resumed_run_ends_with_the_same_bytes(task, tmp_path, optimizer, monkeypatch):
+DEEP = ("model.cell=gru", "model.layers=2", "model.bidirectional=true", "model.pooling=attention")
+WAYS = {
+    "adam": ("training.optimizer=adam",),
+    "sgd": ("training.optimizer=sgd", "training.momentum=0.5"),
+    "lstm": ("model.cell=lstm", "training.optimizer=rmsprop", "training.schedule=plateau", "training.momentum=0.2"),
+    "deep": (*DEEP, "training.optimizer=adamw", "training.schedule=cosine", "training.warmup=0.2", "training.accumulate=3"),
+    "weighted": (
+        "training.optimizer=adagrad", "training.schedule=linear", "training.class_weights=balanced",
+        "training.label_smoothing=0.1", "model.pooling=max", "training.clip_value=0.1",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "cell", ["rnn", "relu", "lstm", "gru", pytest.param("gru,model.reset_gate=before", id="gru-before")]
+)
+@pytest.mark.parametrize("deep", [False, True])
+def test_every_cell_learns_the_task(task, tmp_path, cell, deep):
+    more = DEEP[1:] if deep else ()
+    overrides = (*more, *f"model.cell={cell}".split(","), "training.lr=0.01", "training.epochs=6")
+    assert train_classifier.run(recipe(task, *overrides), tmp_path / "run").test["accuracy"] > 0.9
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_killed_and_resumed_run_ends_with_the_same_bytes(task, tmp_path, way, monkeypatch):
     monkeypatch.setattr(train_classifier, "CHECKPOINT_SECONDS", 0.0)
-    config = recipe(task, f"training.optimizer={optimizer}", "training.momentum=0.5", "training.lr=0.01")
+    config = recipe(task, *WAYS[way], "training.lr=0.01", "threads=2")
     whole = train_classifier.run(config, tmp_path / "whole")
 
     class KilledError(Exception):
@@ -64,10 +87,11 @@ def test_a_killed_and_resumed_run_ends_with_the_same_bytes(task, tmp_path, optim
     with pytest.raises(KilledError):
         train_classifier.run(config, tmp_path / "cut", on_event=kill_after_two)
     assert not (tmp_path / "cut" / "model.safetensors").exists()
-    resumed = train_classifier.run(config, tmp_path / "cut", resume=True)
+    one_thread = config.model_copy(update={"threads": 1})
+    resumed = train_classifier.run(one_thread, tmp_path / "cut", resume=True)
     assert resumed.model_sha256 == whole.model_sha256
     assert (tmp_path / "cut" / "history.jsonl").read_bytes() == (tmp_path / "whole" / "history.jsonl").read_bytes()
-    other = recipe(task, "training.lr=0.02")
+    other = recipe(task, *WAYS[way], "training.lr=0.02", "threads=2")
     with pytest.raises(KilledError):
         train_classifier.run(config, tmp_path / "cut", force=True, on_event=kill_after_two)
     with pytest.raises(UsageError, match=r"training\.lr"):
