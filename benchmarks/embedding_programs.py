@@ -80,6 +80,7 @@ def _rnncli(arguments: argparse.Namespace, folder: Path, **changes: Any) -> Trai
         state = train(run, config.epochs, TrainState(0, {}), heard)
     parameters = sum(tensor.nbytes for tensor in state.tensors.values())
     amount = run.total * config.epochs
+    del run  # its copy of the vectors
     extra = {"loss": state.losses[-1], "prepare_seconds": before, "parameters_MiB": parameters / 2**20}
     return Trained(trained_model(config, vocab, state.tensors).vectors_VE, state.seconds, amount, extra)
 

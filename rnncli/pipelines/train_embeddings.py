@@ -79,6 +79,7 @@ def run(
         training = make_run(config, Lines(store.ids, store.offsets), vocab, start.tensors, scratch, heard)
         start.tensors.clear()  # the run has them in its own layout
         state = train(training, config.epochs, start, heard, on_epoch)
+        del training  # its copy of the vectors, before more are made
         model = trained_model(config, vocab, state.tensors)
         inputs = [describe_input(path) for path in paths]
         digest = _save_model(folder, config, model, inputs)
