@@ -4,7 +4,8 @@
         [--json FILE]
 
 A step is embedding look-up, recurrence over a batch of one length, binary head on the last state, cross-entropy, BPTT and
-Adam, in float32 with two threads (--threads). Every program runs in a process of its own; they take turns, and ratios are
+Adam, in float32 with two threads (--threads). The vocabulary (--vocabulary) matters: Adam on a dense embedding gradient, as
+PyTorch and JAX have it by default, updates every row at every step, this project those of the batch. Every program runs in a process of its own; they take turns, and ratios are
 taken within a round. The peers are left out where they are not installed. --epoch-data is a labelled TSV (label, text): one
 epoch of its own lengths, for PyTorch with packed sequences and batches sorted by length, for JAX padded to buckets.
 GFLOP/s counts the products of the recurrence, forward and backward, and is shown beside the peak that fused multiply-adds
@@ -14,6 +15,7 @@ reach on this machine.
 import argparse
 import importlib.util
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -33,7 +35,8 @@ def flops(cell: str, b: int, d: int, h: int, length: int) -> float:
 
 def run_child(arguments: argparse.Namespace, *more: str) -> dict[str, Any]:
     command = [sys.executable, __file__, "--threads", str(arguments.threads), *more]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    environment = os.environ | {"RNN_VOCABULARY": str(arguments.vocabulary)}
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     row: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return row
 
@@ -51,6 +54,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=list(SIZES))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--vocabulary", type=int, default=20_000)
     parser.add_argument("--epoch-data", type=Path)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)

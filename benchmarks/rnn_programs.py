@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-V = 2000  # about the distinct words of a batch, so that updating whole or touched embeddings is alike
+V = int(
+    os.environ.get("RNN_VOCABULARY", "20000")
+)  # PyTorch and JAX update every row of the embedding, as they are written
 SECONDS = 1.5  # each figure is the best of the repetitions that fit
 EPOCH_DIM, EPOCH_HIDDEN, EPOCH_BATCH = 100, 128, 32
 BUCKET = 32  # lengths that JAX pads to
