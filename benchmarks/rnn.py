@@ -5,11 +5,11 @@
 
 A step is embedding look-up, recurrence over a batch of one length, binary head on the last state, cross-entropy, BPTT and
 Adam, in float32 with two threads (--threads). The vocabulary (--vocabulary) matters: Adam on a dense embedding gradient, as
-PyTorch and JAX have it by default, updates every row at every step, this project those of the batch. Every program runs in a process of its own; they take turns, and ratios are
-taken within a round. The peers are left out where they are not installed. --epoch-data is a labelled TSV (label, text): one
-epoch of its own lengths, for PyTorch with packed sequences and batches sorted by length, for JAX padded to buckets.
-GFLOP/s counts the products of the recurrence, forward and backward, and is shown beside the peak that fused multiply-adds
-reach on this machine.
+PyTorch and JAX have it by default, updates every row at every step, this project those of the batch. Every program runs in
+a process of its own; they take turns, and ratios are taken within a round. The peers are left out where they are not
+installed. --epoch-data is a labelled TSV (label, text): one epoch of its own lengths, for PyTorch with packed sequences and
+batches sorted by length, for JAX padded to buckets. GFLOP/s counts the products of the recurrence, forward and backward,
+and is shown beside the peak that fused multiply-adds reach on this machine.
 """
 
 import argparse

@@ -33,7 +33,7 @@ def train(command, config, output, data, *settings):
 
 
 def test_trec(real_data, tmp_path):
-    result = train("train-classifier", "trec.yaml", tmp_path / "run", real_data, "data.test=")
+    result = train("train-classifier", "trec.yaml", tmp_path / "run", real_data, "data.test=", "embeddings.path=")
     assert result["valid"]["accuracy"] >= 0.82
 
 
@@ -41,6 +41,14 @@ def test_sst2_without_pretrained_vectors(real_data, tmp_path):
     settings = ("embeddings.path=", "training.epochs=3", "data.test=")
     result = train("train-classifier", "sst2.yaml", tmp_path / "run", real_data, *settings)
     assert result["valid"]["accuracy"] >= 0.65
+
+
+@pytest.mark.slow
+def test_trec_with_vectors_of_wikipedia(real_data, tmp_path):
+    train("train-embeddings", "enwiki_vectors.yaml", tmp_path / "vectors", real_data)
+    settings = (f"embeddings.path={tmp_path}/vectors", "data.test=")
+    result = train("train-classifier", "trec.yaml", tmp_path / "run", real_data, *settings)
+    assert result["valid"]["accuracy"] >= 0.88
 
 
 @pytest.mark.slow

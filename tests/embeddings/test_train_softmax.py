@@ -1,5 +1,10 @@
 """Exact softmax: the formula, its gradients, its optimum, the same bytes at any thread count, exact continuation."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from gradcheck import central_differences
@@ -10,7 +15,7 @@ from rnncli.embeddings import train_softmax
 from rnncli.embeddings.train_softmax import SoftmaxRun
 from rnncli.embeddings.train_word2vec import initial_tensors
 from rnncli.embeddings.training import Lines, TrainState, train
-from rnncli.errors import ConfigError, CorpusError
+from rnncli.errors import ConfigError, CorpusError, DivergedError
 from rnncli.events import ignore
 from rnncli.kernels.word2vec_softmax import train_span
 
@@ -110,21 +115,73 @@ def test_training_reaches_the_optimum():
 
 
 @pytest.mark.parametrize("algorithm", ["skipgram", "cbow"])
-def test_the_same_bytes_at_1_2_and_4_threads_and_after_any_epoch(algorithm, monkeypatch):
+def test_training_goes_on_exactly_after_any_epoch(algorithm, monkeypatch):
     monkeypatch.setattr(train_softmax, "SHARD_WORDS", 7)
     lines, counts = planted(500)
     tensors = initial_tensors(len(counts), 20, 1)
-    ends, states = [], []
-    for threads in (1, 2, 4):
-        chosen = config(loss="softmax", algorithm=algorithm, threads=threads, epochs=3, valid_fraction=0.2)
-        run = SoftmaxRun(lines, counts, chosen, tensors)
-        ends.append(train(run, 3, TrainState(0, tensors), ignore, states.append))
+    chosen = config(loss="softmax", algorithm=algorithm, epochs=3, valid_fraction=0.2)
+    states = []
+    whole = train(SoftmaxRun(lines, counts, chosen, tensors), 3, TrainState(0, tensors), ignore, states.append)
     for start in states[:2]:
-        ends.append(train(SoftmaxRun(lines, counts, chosen, start.tensors), 3, start, ignore))
-    for end in ends:
-        assert (end.losses, end.valid_losses) == (ends[0].losses, ends[0].valid_losses)
-        np.testing.assert_array_equal(end.tensors["inputs"], ends[0].tensors["inputs"])
-        np.testing.assert_array_equal(end.tensors["outputs"], ends[0].tensors["outputs"])
+        again = train(SoftmaxRun(lines, counts, chosen, start.tensors), 3, start, ignore)
+        assert (again.losses, again.valid_losses) == (whole.losses, whole.valid_losses)
+        np.testing.assert_array_equal(again.tensors["inputs"], whole.tensors["inputs"])
+        np.testing.assert_array_equal(again.tensors["outputs"], whole.tensors["outputs"])
+
+
+# A process of its own: here set_threads gives no more threads than the machine has cores, without a word.
+DIGEST = """
+import sys; sys.path[:0] = [{tests!r}, {here!r}]
+import hashlib
+from test_train_word2vec import config, planted
+from rnncli.embeddings import train_softmax
+from rnncli.embeddings.train_word2vec import initial_tensors
+from rnncli.embeddings.training import TrainState, train
+from rnncli.kernels._jit import set_threads
+train_softmax.SHARD_WORDS = 7
+lines, counts = planted(500)
+for threads in (1, 2, 4):
+    assert set_threads(threads) == threads
+    chosen = config(loss="softmax", algorithm={algorithm!r}, threads=threads, valid_fraction=0.2)
+    tensors = initial_tensors(len(counts), 20, 1)
+    run = train_softmax.SoftmaxRun(lines, counts, chosen, tensors)
+    state = train(run, 2, TrainState(0, tensors), lambda event: None)
+    bits = b"".join(state.tensors[name].tobytes() for name in ("inputs", "outputs"))
+    print(hashlib.sha256(bits + repr((state.losses, state.valid_losses)).encode()).hexdigest())
+"""
+
+
+@pytest.mark.parametrize("algorithm", ["skipgram", "cbow"])
+def test_the_same_bytes_at_1_2_and_4_threads(algorithm):
+    here = Path(__file__).parent
+    code = DIGEST.format(tests=str(here.parent), here=str(here), algorithm=algorithm)
+    environment = os.environ | {"NUMBA_NUM_THREADS": "4"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    digests = done.stdout.split()
+    assert len(digests) == 3
+    assert len(set(digests)) == 1
+
+
+@pytest.mark.parametrize("algorithm", ["skipgram", "cbow"])
+def test_every_epoch_draws_windows_of_its_own(algorithm):
+    """At a rate too small to move a float32 the loss tells only what was drawn, and depends on the vectors' pairs."""
+    lines, counts = planted(200)
+    random = np.random.default_rng(0)
+    tensors = {name: random.normal(size=(len(counts), 20)).astype(np.float32) for name in ("inputs", "outputs")}
+    run = SoftmaxRun(lines, counts, config(loss="softmax", algorithm=algorithm, lr=1e-30), tensors)
+    first, second = run.epoch(0, ignore), run.epoch(1, ignore)
+    np.testing.assert_array_equal(run.tensors()["inputs"], tensors["inputs"])
+    assert first != second
+    assert run.epoch(0, ignore) == first
+
+
+def test_divergence_is_an_error():
+    lines, counts = planted(50)
+    tensors = initial_tensors(len(counts), 20, 1)
+    run = SoftmaxRun(lines, counts, config(loss="softmax", lr=1e30), tensors)
+    with pytest.raises(DivergedError, match="lower lr"):
+        train(run, 2, TrainState(0, tensors), ignore)
 
 
 @pytest.mark.parametrize("algorithm", ["skipgram", "cbow"])
