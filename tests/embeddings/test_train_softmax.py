@@ -21,7 +21,7 @@ from rnncli.kernels.word2vec_softmax import train_span
 
 V, E = 11, 6
 WORDS = np.array([3, 0, 7, 7, 2, 10, 3, 1], np.int32)
-LOW = np.array([0, 0, 1, 1, 4, 3, 4, 6], np.int32)  # a window that ends before its centre, and others
+LOW = np.array([0, 0, 1, 1, 4, 3, 4, 6], np.int32)  # centre 4 is alone in its window
 HIGH = np.array([3, 3, 4, 6, 5, 7, 8, 8], np.int32)
 
 
