@@ -29,7 +29,7 @@ from rnncli.data.idfiles import (
     seal,
     store_name,
 )
-from rnncli.data.streams import STDIN, display_name, open_bytes, read_line_blocks
+from rnncli.data.streams import LONGEST_LINE, STDIN, display_name, open_bytes, read_line_blocks
 from rnncli.data.tokenise import Tokenised, Tokenizer
 from rnncli.data.vocab import Vocabulary
 from rnncli.errors import CorpusError, RnncliError, UsageError
@@ -178,11 +178,19 @@ class _Reading:
                 update(data)
                 self.bytes_read += len(data)
 
-            texts = (block.text for block in read_line_blocks(path, tap=tap))
+            cut: list[int] = []
+            texts = (block.text for block in read_line_blocks(path, tap=tap, on_cut=cut.append))
             # A pipe is not read ahead: an interrupt would have to wait for its next bytes.
             for text in _read_ahead(texts) if self.lasting else texts:
                 yield tokenizer.split_block(text)
                 self.on_event(Progressed(self.bytes_read))
+            if cut:
+                where = f"{display_name(path)}:{cut[0]}"
+                self.on_event(
+                    Note(
+                        f"{where}: a line of more than {LONGEST_LINE >> 20} MiB was cut after a space, {len(cut)} times in all"
+                    )
+                )
 
 
 def _read_ahead(items: Iterator[Item]) -> Iterator[Item]:

@@ -52,17 +52,21 @@ def display_name(path: Path) -> str:
     return "standard input" if path == STDIN else str(path)
 
 
-def read_line_blocks(path: Path, block_bytes: int = BLOCK_BYTES, tap: Tap | None = None) -> Iterator[LineBlock]:
+def read_line_blocks(
+    path: Path, block_bytes: int = BLOCK_BYTES, tap: Tap | None = None, on_cut: Callable[[int], None] | None = None
+) -> Iterator[LineBlock]:
     """The text of a file in blocks of whole lines, each about `block_bytes` or one line, whichever is longer.
 
     A byte order mark at the start is dropped and `\\r\\n` becomes `\\n`. A line longer than 64 MiB is cut after a
-    space. Raises CorpusError with path and line for a NUL byte, for text that is not UTF-8 and for damaged
-    compression; UsageError (at once) for a file that cannot be opened.
+    space, and `on_cut` hears its number. Raises CorpusError with path and line for a NUL byte, for text that is not
+    UTF-8 and for damaged compression; UsageError (at once) for a file that cannot be opened.
     """
-    return _line_blocks(open_bytes(path, tap), display_name(path), block_bytes)
+    return _line_blocks(open_bytes(path, tap), display_name(path), block_bytes, on_cut)
 
 
-def _line_blocks(stream: BinaryIO, name: str, block_bytes: int) -> Iterator[LineBlock]:
+def _line_blocks(
+    stream: BinaryIO, name: str, block_bytes: int, on_cut: Callable[[int], None] | None
+) -> Iterator[LineBlock]:
     line, at_start = 1, True
     parts: list[bytes] = []
     held = 0
@@ -74,6 +78,8 @@ def _line_blocks(stream: BinaryIO, name: str, block_bytes: int) -> Iterator[Line
                 if not cut:
                     check_text(b"".join([*parts, chunk[:-3]]), name, line)  # a binary file is the likelier cause
                     raise CorpusError(f"{name}:{line}: a line of more than {LONGEST_LINE >> 20} MiB without a space")
+                if on_cut is not None:
+                    on_cut(line)
             if not cut:
                 parts.append(chunk)
                 held += len(chunk)

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import tokens as reference
 
-from rnncli.data import idstore
+from rnncli.data import idstore, streams
 from rnncli.data.idstore import build_id_store, default_cache
 from rnncli.data.streams import STDIN
 from rnncli.data.tokenise import Tokenizer
@@ -52,7 +52,7 @@ def test_ids_equal_the_slow_way(tmp_path_factory, files, min_count, max_vocab, u
     kept = reference.kept_tokens(counts, min_count, max_vocab)
     read = idstore.read_line_blocks
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(idstore, "read_line_blocks", lambda path, tap: read(path, block_bytes, tap))
+        patch.setattr(idstore, "read_line_blocks", lambda path, **more: read(path, block_bytes, **more))
         patch.setattr(idstore, "REMAP_TOKENS", part)
         patch.setattr(idstore, "BLOCKS_PER_DICTIONARY", 2)
         if not kept:
@@ -181,3 +181,15 @@ def test_korean_text(real_data):
     store = build_id_store([real_data / "nsmc30k" / "test.tsv.gz"], WORDS, 2, None, False, None)
     assert store.vocab.id_of("영화") is not None
     assert len(store.offsets) == 6002
+
+
+def test_a_line_that_is_cut_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(streams, "LONGEST_LINE", 20)
+    path = tmp_path / "endless.txt"
+    path.write_text("short line\n" + "alpha beta " * 20)
+    read = idstore.read_line_blocks
+    monkeypatch.setattr(idstore, "read_line_blocks", lambda path, **more: read(path, 8, **more))
+    notes = []
+    build_id_store([path], Tokenizer("words"), 1, None, False, None, notes.append)
+    texts = [note.text for note in notes if isinstance(note, Note)]
+    assert any(text.startswith(f"{path}:2: a line of more than") for text in texts)

@@ -113,8 +113,11 @@ def test_bad_bytes_name_their_line(write, block_bytes, bad, words):
 def test_a_line_without_end_is_cut_at_a_space(write, monkeypatch):
     monkeypatch.setattr(streams, "LONGEST_LINE", 20)
     text = b"alpha beta " * 20
-    blocks = list(read_line_blocks(write(text), 8))
+    cut = []
+    blocks = list(read_line_blocks(write(text), 8, on_cut=cut.append))
     assert len(blocks) > 5
+    assert len(cut) >= len(blocks) - 1  # nothing is cut in silence
+    assert set(cut) == {1}
     assert b"".join(b.text for b in blocks) == text
     assert all(b.text.endswith(b" ") and b.first_line == 1 for b in blocks)
     with pytest.raises(CorpusError, match="without a space"):
