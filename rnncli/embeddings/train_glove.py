@@ -19,6 +19,7 @@ from rnncli.kernels.glove import CELLS_AT_ONCE, HELD_STILL, train_diagonal
 
 Floats = NDArray[np.float32]
 NAMES = ("words", "contexts")
+KINDS = ("", ".squares")  # weights with the bias last, and their AdaGrad sums
 
 
 @dataclass(frozen=True)
@@ -82,23 +83,24 @@ class GloveRun:
     def tensors(self) -> dict[str, Floats]:
         """Copies of everything that training changes."""
         tensors: dict[str, Floats] = {}
+        dim = self.options.dim
         for side, name in enumerate(NAMES):
             table = self.rows[side].reshape(self.words, 2, self.dim)
-            at = self._columns(side)
-            tensors[name], tensors[f"{name}.squares"] = table[:, 0, at].copy(), table[:, 1, at].copy()
+            for part, kind in enumerate(KINDS):
+                values = np.empty((self.words, dim + 1), np.float32)
+                values[:, :dim], values[:, dim] = table[:, part, :dim], table[:, part, dim + side]
+                tensors[name + kind] = values
         return tensors
 
-    def _columns(self, side: int) -> NDArray[np.int64]:
-        """Where weights and bias lie in a row: words have their bias at d and a 1 at d + 1, contexts the other way."""
-        return np.append(np.arange(self.options.dim), self.options.dim + side)
-
     def _rows(self, tensors: dict[str, Floats], side: int, name: str) -> Floats:
-        flat = aligned_rows(self.words, 2 * self.dim)
+        """Rows of a side: words have their bias at d and a 1 at d + 1, contexts the other way; sums behind."""
+        flat, dim = aligned_rows(self.words, 2 * self.dim), self.options.dim
         table = flat.reshape(self.words, 2, self.dim)
         table[:, 1] = 1.0
-        at = self._columns(side)
-        table[:, 0, at], table[:, 1, at] = tensors[name], tensors[f"{name}.squares"]
-        table[:, 0, self.options.dim + 1 - side], table[:, 1, self.options.dim + 1 - side] = 1.0, HELD_STILL
+        for part, kind in enumerate(KINDS):
+            values = tensors[name + kind]
+            table[:, part, :dim], table[:, part, dim + side] = values[:, :dim], values[:, dim]
+        table[:, 0, dim + 1 - side], table[:, 1, dim + 1 - side] = 1.0, HELD_STILL
         return flat
 
     def _pass(self, epoch: int, rate: float, valid: bool, on_event: OnEvent) -> float:
