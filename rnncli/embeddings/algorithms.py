@@ -13,7 +13,7 @@ from rnncli.embeddings.model import EmbeddingModel
 from rnncli.embeddings.subwords import Ngrams, composed, subword_table
 from rnncli.embeddings.train_softmax import SoftmaxRun
 from rnncli.embeddings.training import Lines, Run, Tensors
-from rnncli.errors import CorpusError
+from rnncli.errors import CorpusError, RnncliError
 from rnncli.events import OnEvent
 
 
@@ -30,7 +30,8 @@ def make_run(
 ) -> Run:
     """The run that a config describes, from first_tensors where `tensors` is empty.
 
-    `folder` is for what does not fit in memory. CorpusError when it cannot be.
+    `folder` is for what does not fit in memory. CorpusError when it cannot be, RnncliError when the disk
+    fails.
     """
     if config.loss == "softmax":
         return SoftmaxRun(lines, vocab.counts, config, tensors or first_tensors(config, len(vocab)))
@@ -41,7 +42,12 @@ def make_run(
     what = Counting(
         config.window, config.symmetric, config.distance_weighting, config.memory_limit << 20, config.threads
     )
-    matrix = count_cooccurrences(*lines, len(vocab), what, config.seed, folder, on_event)
+    try:
+        matrix = count_cooccurrences(*lines, len(vocab), what, config.seed, folder, on_event)
+    except OSError as error:
+        raise RnncliError(
+            f"cannot write co-occurrences into {folder}: {error.strerror or error}; free some space or set XDG_CACHE_HOME"
+        ) from error
     if not matrix.cells:
         raise CorpusError("no two words of the vocabulary stand near each other; give longer lines or more text")
     options = train_glove.GloveOptions(

@@ -4,6 +4,7 @@ import hashlib
 
 import numpy as np
 import pytest
+from reference.word2vec import subwords_span
 from test_train_word2vec import GROUPS, PER_GROUP, config, planted
 
 from rnncli.config.embeddings import SubwordsConfig
@@ -15,7 +16,7 @@ from rnncli.embeddings.query import nearest
 from rnncli.embeddings.subwords import Ngrams, composed, subword_table
 from rnncli.embeddings.train_word2vec import train_word2vec
 from rnncli.events import ignore
-from rnncli.kernels.subwords import most_parts
+from rnncli.kernels.subwords import most_parts, train_parts
 
 WORDS = ["a", "the", "über", "naïve", "日本語", "don't", "x" * 40, "🙂ok"]
 
@@ -83,6 +84,31 @@ def test_most_parts_bounds_every_stretch_of_the_corpus():
     parts = np.diff(starts)[ids]
     expected = max(parts[i : i + 27].sum() for i in range(400))
     assert most_parts(ids, starts, 0, 400, 21, 3) == expected
+
+
+@pytest.mark.parametrize("cbow", [False, True])
+def test_steps_are_those_of_the_definition(cbow):
+    """Against a NumPy twin: means when a word comes into reach, whole steps for every part when it leaves."""
+    random = np.random.default_rng(4)
+    words, vocabulary, rows, window, dim = 14, 8, 12, 2, 16
+    parts = [random.integers(0, rows, random.integers(1, 6)) for _ in range(words)]  # parts are shared, some twice
+    starts = np.append(0, np.cumsum([len(p) for p in parts])).astype(np.int64)
+    reach = random.integers(0, window + 1, words)
+    low = np.maximum(np.arange(words) - reach, 0).astype(np.int32)
+    high = np.minimum(np.arange(words) + reach + 1, words).astype(np.int32)
+    outputs = np.array([random.permutation(vocabulary)[:4] for _ in range(words)], np.int32)
+    outputs[3, 2] = -1
+    z, y = random.normal(size=(rows, dim)), random.normal(size=(vocabulary + 1, dim))
+    y[vocabulary] = 0.0  # the idle row
+    flat_z, flat_y = z.astype(np.float32).ravel(), y.astype(np.float32).ravel()
+    loss, _ = train_parts(
+        flat_z, flat_y, np.concatenate(parts).astype(np.int32), starts, words, low, high, outputs,
+        np.ones(words, np.int64), 0, words, np.int64(vocabulary), window, np.float32(0.1), dim, cbow,
+    )  # fmt: skip
+    expected = subwords_span(z, y, parts, low, high, outputs, window, 0.1, cbow)
+    assert loss == pytest.approx(expected, rel=1e-4)
+    np.testing.assert_allclose(flat_z.reshape(rows, dim), z, atol=2e-4)
+    np.testing.assert_allclose(flat_y.reshape(-1, dim), y, atol=2e-4)
 
 
 def names():

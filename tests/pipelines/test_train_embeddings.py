@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rnncli.config.embeddings import EmbeddingsConfig
-from rnncli.errors import ConfigError, CorpusError, InterruptedRunError, UsageError
+from rnncli.errors import ConfigError, CorpusError, InterruptedRunError, RnncliError, UsageError
 from rnncli.events import CheckpointSaved, Note, ignore
 from rnncli.pipelines import train_embeddings
 from rnncli.pipelines.models import load_embeddings
@@ -156,3 +156,13 @@ def test_a_vocabulary_too_large_for_exact_softmax_is_refused(text, tmp_path, mon
     monkeypatch.setattr("rnncli.embeddings.train_softmax.LARGEST_VOCABULARY", 10)
     with pytest.raises(ConfigError, match="max_vocab"):
         train_embeddings.run(config(text, loss="softmax"), Path(tmp_path / "run"))
+
+
+def test_a_full_disk_is_one_clear_error_and_leaves_nothing(text, tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("rnncli.embeddings.algorithms.count_cooccurrences", full)
+    with pytest.raises(RnncliError, match="No space left on device; free some space"):
+        train_embeddings.run(config(text, algorithm="glove"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -97,3 +97,33 @@ def softmax_step(x_VE, y_VE, words, low, high, cbow, lr, batch):
         x_VE -= lr * steps_x
         y_VE -= lr * steps_y
     return total, len(predictions)
+
+
+def subwords_span(z_RE, y_VE, parts, low, high, outputs, window, lr, cbow):
+    """Train all centres on words that are means of parts, in place; returns the loss before each step.
+
+    A word is composed when a centre comes within `window` of it, and gives its whole step to every part when as many
+    later words have been composed as two windows hold.
+    """
+    words = len(parts)
+    x, before = np.zeros((words, z_RE.shape[1])), np.zeros((words, z_RE.shape[1]))
+    total, entered, left = 0.0, 0, 0
+
+    def leave():
+        for row in parts[left]:
+            z_RE[row] += x[left] - before[left]
+
+    for i in range(words):
+        while entered < min(i + window + 1, words):
+            if entered - left == 2 * window + 1:
+                leave()
+                left += 1
+            x[entered] = before[entered] = z_RE[parts[entered]].mean(axis=0)
+            entered += 1
+        contexts = [c for c in range(low[i], high[i]) if c != i]
+        if contexts:
+            total += (cbow_step if cbow else step)(x, y_VE, contexts, outputs[i], lr)
+    while left < entered:
+        leave()
+        left += 1
+    return total
