@@ -3,7 +3,7 @@
 Dimension key: N packed tokens, B rows, S shards, I input, H hidden, G = 3 H gates in the order r, z, n (as torch),
 P all dense parameters.
 
-    r = sigmoid(W_ir x_t + b_r + W_hr h_{t-1}),   z = sigmoid(W_iz x_t + b_z + W_hz h_{t-1}),   h_0 = 0
+    r = sigmoid(W_ir x_t + b_r + W_hr h_{t-1}),   z = sigmoid(W_iz x_t + b_z + W_hz h_{t-1}),   h_0 zero or given
     after    n = tanh(W_in x_t + b_n + r (W_hn h_{t-1} + b_hn))         as torch and cuDNN; the default
     before   n = tanh(W_in x_t + b_n + W_hn (r h_{t-1}) + b_hn)         as in the paper
     h_t = (1 - z) n + z h_{t-1}
@@ -19,7 +19,7 @@ import numpy as np
 from rnncli.kernels import scalar
 from rnncli.kernels._jit import kernel, parallel_kernel, prange
 from rnncli.kernels.matmul import add_product, add_product_of_transpose
-from rnncli.kernels.sequence import add_rows, clear, copy_row, step_bounds
+from rnncli.kernels.sequence import add_rows, begin_columns, clear, copy_row, step_bounds
 
 _tanh, _sech2, _sigmoid, _dsigmoid = scalar.tanh, scalar.sech2, scalar.sigmoid, scalar.dsigmoid
 
@@ -39,7 +39,7 @@ class GruCache(NamedTuple):
 
     a_NG: np.ndarray  # pre-activations of the gates
     h_NH: np.ndarray  # states
-    h_before_NH: np.ndarray  # h_{t-1} of the same row, zero at t = 1
+    h_before_NH: np.ndarray  # h_{t-1} of the same row
     m_NH: np.ndarray  # W_hn h_{t-1} + b_hn (after) or r h_{t-1} (before)
 
 
@@ -102,7 +102,7 @@ def _step_forward(a_NG, h_NH, m_NH, h_before_NH, w_rz_t_H2H, w_n_t_HH, b_hn_H, b
 
 @kernel
 def _shard_forward(
-    a_NG, h_NH, h_before_NH, m_NH, x_NI, w_ih_IG, w_rz_t_H2H, w_n_t_HH, b_G, b_hn_H, lengths_B, before
+    a_NG, h_NH, h_before_NH, m_NH, x_NI, w_ih_IG, w_rz_t_H2H, w_n_t_HH, b_G, b_hn_H, lengths_B, start_BK, before
 ):  # fmt: skip
     """One shard of gru_forward; the weights are transposed."""
     for n in range(x_NI.shape[0]):
@@ -112,7 +112,7 @@ def _shard_forward(
     for t in range(starts.size - 1):
         start, end = starts[t], starts[t + 1]
         if t == 0:
-            clear(h_before_NH[start:end])
+            begin_columns(h_before_NH[start:end], start_BK, 0)
         else:
             for row in range(end - start):  # the rows still running are the first ones of the step before
                 copy_row(h_before_NH[start + row], h_NH[starts[t - 1] + row])
@@ -123,11 +123,12 @@ def _shard_forward(
 
 
 @parallel_kernel
-def gru_forward(cache, x_NI, flat_P, offset, lengths_B, rows_S, tokens_S, before):
+def gru_forward(cache, x_NI, flat_P, offset, lengths_B, rows_S, tokens_S, start_BK, before):
     """Run the recurrence over a packed batch.
 
     Shapes   cache GruCache out; x_NI (N, I); flat_P (P,) with the layer at `offset`; lengths_B (B,) int64, descending
-             inside each shard; rows_S, tokens_S (S + 1,) int64 bounds of the shards; `before`: where the reset gate is.
+             inside each shard; rows_S, tokens_S (S + 1,) int64 bounds of the shards; start_BK (B, H) the h_0 of
+             each row, (0, H) for zeros; `before`: where the reset gate is.
     Writes   every element of cache.   Errors: none (checked by rnn.network).
     """
     params = gru_views(flat_P, offset, x_NI.shape[1], cache.h_NH.shape[1])
@@ -140,7 +141,7 @@ def gru_forward(cache, x_NI, flat_P, offset, lengths_B, rows_S, tokens_S, before
         lengths = lengths_B[rows_S[s] : rows_S[s + 1]]
         _shard_forward(
             a_NG[n0:n1], h_NH[n0:n1], h_before_NH[n0:n1], m_NH[n0:n1], x_NI[n0:n1], w_ih_IG, w_rz_t_H2H, w_n_t_HH, b_G,
-            b_hn_H, lengths, before,
+            b_hn_H, lengths, start_BK[rows_S[s] : rows_S[s + 1]], before,
         )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ Dimension key: N packed tokens, B rows, S shards, I input, H hidden, G = 4 H gat
 P all dense parameters.
 
     a_t = W_ih x_t + b + W_hh h_{t-1},   i, f, o = sigmoid(a_i, a_f, a_o),   g = tanh(a_g)
-    c_t = f c_{t-1} + i g,   h_t = o tanh(c_t),   h_0 = c_0 = 0
+    c_t = f c_{t-1} + i g,   h_t = o tanh(c_t),   h_0, c_0 zero or given
     dc_t += dh_t o tanh'(c_t),   dc_{t-1} = dc_t f
     da_i = dc_t g i',   da_f = dc_t c_{t-1} f',   da_g = dc_t i g',   da_o = dh_t tanh(c_t) o',   dh_{t-1} += W_hh^T da_t
 
@@ -18,7 +18,7 @@ import numpy as np
 from rnncli.kernels import scalar
 from rnncli.kernels._jit import kernel, parallel_kernel, prange
 from rnncli.kernels.matmul import add_product, add_product_of_transpose
-from rnncli.kernels.sequence import add_rows, clear, copy_row, step_bounds
+from rnncli.kernels.sequence import add_rows, begin_columns, clear, copy_row, step_bounds
 
 _tanh, _sech2, _sigmoid, _dsigmoid = scalar.tanh, scalar.sech2, scalar.sigmoid, scalar.dsigmoid
 
@@ -36,9 +36,9 @@ class LstmCache(NamedTuple):
 
     a_NG: np.ndarray  # pre-activations of the gates
     h_NH: np.ndarray  # states
-    h_before_NH: np.ndarray  # h_{t-1} of the same row, zero at t = 1
+    h_before_NH: np.ndarray  # h_{t-1} of the same row
     c_NH: np.ndarray  # cells
-    c_before_NH: np.ndarray  # c_{t-1} of the same row, zero at t = 1
+    c_before_NH: np.ndarray  # c_{t-1} of the same row
 
 
 @kernel
@@ -88,7 +88,7 @@ def _cell_backward(da_NG, dc_NH, dh_NH, a_NG, c_NH, c_before_NH):
 
 
 @kernel
-def _shard_forward(a_NG, h_NH, h_before_NH, c_NH, c_before_NH, x_NI, w_ih_IG, w_hh_t_HG, b_G, lengths_B):
+def _shard_forward(a_NG, h_NH, h_before_NH, c_NH, c_before_NH, x_NI, w_ih_IG, w_hh_t_HG, b_G, lengths_B, start_BK):
     """One shard of lstm_forward; w_ih_IG and w_hh_t_HG are the transposed weights."""
     for n in range(x_NI.shape[0]):
         copy_row(a_NG[n], b_G)
@@ -96,23 +96,25 @@ def _shard_forward(a_NG, h_NH, h_before_NH, c_NH, c_before_NH, x_NI, w_ih_IG, w_
     starts = step_bounds(lengths_B)
     for t in range(starts.size - 1):
         start, end = starts[t], starts[t + 1]
-        if t == 0:
-            clear(h_before_NH[start:end])
-            clear(c_before_NH[start:end])
-        else:
+        if t > 0:
             for row in range(end - start):  # the rows still running are the first ones of the step before
                 copy_row(h_before_NH[start + row], h_NH[starts[t - 1] + row])
                 copy_row(c_before_NH[start + row], c_NH[starts[t - 1] + row])
+        else:
+            begin_columns(h_before_NH[start:end], start_BK, 0)
+            begin_columns(c_before_NH[start:end], start_BK, h_NH.shape[1])
+        if t > 0 or start_BK.shape[0] > 0:
             add_product(a_NG[start:end], h_before_NH[start:end], w_hh_t_HG)
         _cell_forward(h_NH[start:end], c_NH[start:end], a_NG[start:end], c_before_NH[start:end])
 
 
 @parallel_kernel
-def lstm_forward(cache, x_NI, flat_P, offset, lengths_B, rows_S, tokens_S, variant):
+def lstm_forward(cache, x_NI, flat_P, offset, lengths_B, rows_S, tokens_S, start_BK, variant):
     """Run the recurrence over a packed batch.
 
     Shapes   cache LstmCache out; x_NI (N, I); flat_P (P,) with the layer at `offset`; lengths_B (B,) int64, descending
-             inside each shard; rows_S, tokens_S (S + 1,) int64 bounds of the shards; `variant` is not used.
+             inside each shard; rows_S, tokens_S (S + 1,) int64 bounds of the shards; start_BK (B, 2 H) h_0 and
+             c_0 of each row, (0, 2 H) for zeros; `variant` is not used.
     Writes   every element of cache.   Errors: none (checked by rnn.network).
     """
     params = lstm_views(flat_P, offset, x_NI.shape[1], cache.h_NH.shape[1])
@@ -125,7 +127,7 @@ def lstm_forward(cache, x_NI, flat_P, offset, lengths_B, rows_S, tokens_S, varia
         lengths = lengths_B[rows_S[s] : rows_S[s + 1]]
         _shard_forward(
             a_NG[n0:n1], h_NH[n0:n1], h_before_NH[n0:n1], c_NH[n0:n1], c_before_NH[n0:n1], x_NI[n0:n1],
-            w_ih_IG, w_hh_t_HG, b_G, lengths,
+            w_ih_IG, w_hh_t_HG, b_G, lengths, start_BK[rows_S[s] : rows_S[s + 1]],
         )  # fmt: skip
 
 

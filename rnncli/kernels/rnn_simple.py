@@ -2,7 +2,7 @@
 
 Dimension key: N packed tokens, B rows, S shards, I input, H hidden, P all dense parameters.
 
-    a_t = W_xh x_t + b_h + W_hh h_{t-1},   h_t = g(a_t),   h_0 = 0
+    a_t = W_xh x_t + b_h + W_hh h_{t-1},   h_t = g(a_t),   h_0 = 0, or where an earlier batch ended
     da_t = dh_t g'(a_t),   dh_{t-1} += W_hh^T da_t                   (Werbos 1990, "Backpropagation through time")
     dW_xh = sum_t da_t x_t^T,   dW_hh = sum_t da_t h_{t-1}^T,   db_h = sum_t da_t
 
@@ -17,7 +17,7 @@ import numpy as np
 from rnncli.kernels import scalar
 from rnncli.kernels._jit import kernel, parallel_kernel, prange
 from rnncli.kernels.matmul import add_product, add_product_of_transpose
-from rnncli.kernels.sequence import add_rows, clear, copy_row, step_bounds
+from rnncli.kernels.sequence import add_rows, begin_columns, clear, copy_row, step_bounds
 
 _tanh, _sech2 = scalar.tanh, scalar.sech2
 
@@ -35,7 +35,7 @@ class SimpleCache(NamedTuple):
 
     a_NH: np.ndarray  # pre-activations
     h_NH: np.ndarray  # states
-    h_before_NH: np.ndarray  # h_{t-1} of the same row, zero at t = 1
+    h_before_NH: np.ndarray  # h_{t-1} of the same row
 
 
 @kernel
@@ -72,7 +72,7 @@ def _times_derivative(dh_NH, a_NH, relu):
 
 
 @kernel
-def _shard_forward(a_NH, h_NH, h_before_NH, x_NI, w_ih_IH, w_hh_t_HH, b_H, lengths_B, relu):
+def _shard_forward(a_NH, h_NH, h_before_NH, x_NI, w_ih_IH, w_hh_t_HH, b_H, lengths_B, start_BK, relu):
     """One shard of simple_forward; w_ih_IH and w_hh_t_HH are the transposed weights."""
     for n in range(x_NI.shape[0]):
         copy_row(a_NH[n], b_H)
@@ -80,21 +80,23 @@ def _shard_forward(a_NH, h_NH, h_before_NH, x_NI, w_ih_IH, w_hh_t_HH, b_H, lengt
     starts = step_bounds(lengths_B)
     for t in range(starts.size - 1):
         start, end = starts[t], starts[t + 1]
-        if t == 0:
-            clear(h_before_NH[start:end])
-        else:
+        if t > 0:
             for row in range(end - start):  # the rows still running are the first ones of the step before
                 copy_row(h_before_NH[start + row], h_NH[starts[t - 1] + row])
+        else:
+            begin_columns(h_before_NH[start:end], start_BK, 0)
+        if t > 0 or start_BK.shape[0] > 0:
             add_product(a_NH[start:end], h_before_NH[start:end], w_hh_t_HH)
         _activate(h_NH[start:end], a_NH[start:end], relu)
 
 
 @parallel_kernel
-def simple_forward(cache, x_NI, flat_P, offset, lengths_B, rows_S, tokens_S, relu):
+def simple_forward(cache, x_NI, flat_P, offset, lengths_B, rows_S, tokens_S, start_BK, relu):
     """Run the recurrence over a packed batch.
 
     Shapes   cache SimpleCache of (N, H) out; x_NI (N, I); flat_P (P,) with the layer at `offset`; lengths_B (B,) int64,
-             descending inside each shard; rows_S, tokens_S (S + 1,) int64 bounds of the shards.
+             descending inside each shard; rows_S, tokens_S (S + 1,) int64 bounds of the shards; start_BK (B, H) the h_0 of
+             each row, (0, H) for zeros.
     Writes   every element of cache.   Errors: none (checked by rnn.network).
     """
     h_size = cache.h_NH.shape[1]
@@ -107,8 +109,9 @@ def simple_forward(cache, x_NI, flat_P, offset, lengths_B, rows_S, tokens_S, rel
         n0, n1 = tokens_S[s], tokens_S[s + 1]
         lengths = lengths_B[rows_S[s] : rows_S[s + 1]]
         _shard_forward(
-            a_NH[n0:n1], h_NH[n0:n1], h_before_NH[n0:n1], x_NI[n0:n1], w_ih_IH, w_hh_t_HH, b_H, lengths, relu
-        )
+            a_NH[n0:n1], h_NH[n0:n1], h_before_NH[n0:n1], x_NI[n0:n1], w_ih_IH, w_hh_t_HH, b_H, lengths,
+            start_BK[rows_S[s] : rows_S[s + 1]], relu,
+        )  # fmt: skip
 
 
 @kernel

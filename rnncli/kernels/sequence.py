@@ -55,6 +55,17 @@ def clear(x_NE):
 
 
 @kernel
+def begin_columns(h_BH, start_BK, first):
+    """h = columns first .. first + H of start, or zeros where it has no rows."""
+    if start_BK.shape[0] == 0:
+        clear(h_BH)
+        return
+    for b in range(h_BH.shape[0]):
+        for j in range(h_BH.shape[1]):
+            h_BH[b, j] = start_BK[b, first + j]
+
+
+@kernel
 def add_rows(sum_E, x_NE):
     """sum += the rows of x, one after the other."""
     for n in range(x_NE.shape[0]):

@@ -28,6 +28,7 @@ class Cell:
     cache_type: Callable[..., Any]
     kept: tuple[int, ...]  # widths of the cache's arrays, in units of H
     variant: bool = False  # the kernels' last argument
+    states: int = 1  # vectors of H that go from step to step: the LSTM's are h and c
     own_n_bias: bool = False  # GRU: the bias inside the reset gate's reach stays apart
 
     @property
@@ -48,6 +49,12 @@ class Cell:
     def cache(self, n: int, h_size: int, dtype: DTypeLike) -> Any:
         """Room for what the forward pass keeps of n tokens."""
         return self.cache_type(*(np.empty((n, width * h_size), dtype) for width in self.kept))
+
+    def end(self, cache: Any, last_B: NDArray[np.int64]) -> NDArray[Any]:
+        """What the next step would read of each row (B, states H), zeros for a row without tokens."""
+        there = last_B[:, None] >= 0
+        states = [cache.h_NH, cache.c_NH] if self.states == 2 else [cache.h_NH]
+        return np.concatenate([np.where(there, state[last_B], 0) for state in states], axis=1)
 
     def derivative(self, a_NH: NDArray[Any]) -> NDArray[Any]:
         """g'(a) of every pre-activation of a plain cell; for ReLU the subgradient at 0 is 0."""
@@ -91,7 +98,7 @@ def _gru(name: str, before: bool) -> Cell:
 CELLS = {
     "rnn": _simple("rnn", relu=False),
     "relu": _simple("relu", relu=True),
-    "lstm": Cell("lstm", 4, rnn_lstm.lstm_forward, rnn_lstm.lstm_backward, rnn_lstm.LstmCache, (4, 1, 1, 1, 1)),
+    "lstm": Cell("lstm", 4, rnn_lstm.lstm_forward, rnn_lstm.lstm_backward, rnn_lstm.LstmCache, (4, 1, 1, 1, 1), states=2),
     "gru": _gru("gru", before=False),
     "gru_before": _gru("gru_before", before=True),
 }

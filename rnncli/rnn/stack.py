@@ -84,8 +84,19 @@ class Stack:
             for name, values in self.cell.initial(place.suffix, how, seed, part, *sizes).items():
                 params[f"{PREFIX}{name}"][:] = values
 
-    def forward(self, params: ParamStore, x_NI: Array, batch: PackedBatch, drop: Drop | None = None) -> StackRun:
-        """Run all layers; `drop` is called on what goes from one layer to the next."""
+    def forward(
+        self,
+        params: ParamStore,
+        x_NI: Array,
+        batch: PackedBatch,
+        drop: Drop | None = None,
+        start: list[Array] | None = None,
+    ) -> StackRun:
+        """Run all layers; `drop` is called on what goes from one layer to the next.
+
+        `start` holds, for each layer, the state (B, states H) that its rows begin with; None begins with zeros.
+        """
+        none_BK = np.empty((0, self.cell.states * self.spec.hidden_size), x_NI.dtype)
         runs = []
         for layer in range(self.spec.layers):
             run = LayerRun(x_NI)
@@ -94,7 +105,7 @@ class Stack:
                 cache = self.cell.cache(len(x), self.spec.hidden_size, x.dtype)
                 self.cell.forward(
                     cache, x, params.flat, self._offset(params, place), batch.lengths_B, batch.rows_S, batch.tokens_S,
-                    self.cell.variant,
+                    none_BK if start is None else start[layer], self.cell.variant,
                 )  # fmt: skip
                 run.caches.append(cache)
             x_NI = self._joined(run, batch)
@@ -103,6 +114,14 @@ class Stack:
                 drop(x_NI, layer)
             runs.append(run)
         return StackRun(runs, x_NI)
+
+    def ends(self, run: StackRun, batch: PackedBatch, start: list[Array] | None = None) -> list[Array]:
+        """The states (B, states H) that each layer's forward direction ends with; a row without tokens keeps its own."""
+        found = [self.cell.end(layer.caches[0], batch.last_B) for layer in run.layers]
+        if start is None:
+            return found
+        there = batch.last_B[:, None] >= 0
+        return [np.where(there, end, begun) for end, begun in zip(found, start, strict=True)]
 
     def backward(
         self,
