@@ -13,6 +13,7 @@ V = int(
 )  # PyTorch and JAX update every row of the embedding, as they are written
 SECONDS = 1.5  # each figure is the best of the repetitions that fit
 EPOCH_DIM, EPOCH_HIDDEN, EPOCH_BATCH = 100, 128, 32
+PREDICT_BATCH = 128
 BUCKET = 32  # lengths that JAX pads to
 
 
@@ -202,8 +203,9 @@ def _batches(offsets: Any) -> list[Any]:
 
 
 def rnncli_epoch(cell: str, path: Path, threads: int) -> dict[str, float]:
-    """One epoch; a first batch is trained before the clock starts."""
-    from rnncli.rnn.packing import pack_batch
+    """One epoch, a first batch trained before the clock starts; and all rows labelled, from their ids."""
+    from rnncli.rnn.packing import Sequences, pack_batch
+    from rnncli.rnn.predict import predict_logits
 
     ids, offsets, labels, vocabulary = _texts(path)
     network, optimiser = _network(cell, vocabulary, EPOCH_DIM, EPOCH_HIDDEN, threads)
@@ -213,11 +215,14 @@ def rnncli_epoch(cell: str, path: Path, threads: int) -> dict[str, float]:
         batch = pack_batch(ids, offsets, rows)
         optimiser.step(network, network.gradients(batch, labels[batch.rows_B]))
 
+    def infer() -> None:
+        predict_logits(network, Sequences.of_texts(ids, offsets))
+
     train(batches[0])
     started = time.perf_counter()
     for rows in batches:
         train(rows)
-    return {"train": time.perf_counter() - started}
+    return {"train": time.perf_counter() - started, "infer": best(infer)}
 
 
 def _padded(ids: Any, offsets: Any, rows: Any, width: int) -> tuple[Any, Any]:
@@ -251,11 +256,24 @@ def torch_epoch(cell: str, path: Path, threads: int) -> dict[str, float]:
         for rule in rules:
             rule.step()
 
+    order = np.argsort(-np.diff(offsets), kind="stable")
+    shown = []
+    for start in range(0, len(order), PREDICT_BATCH):
+        rows = order[start : start + PREDICT_BATCH]
+        rows = rows[offsets[rows + 1] > offsets[rows]]  # it cannot pack empty rows
+        padded, lengths = _padded(ids, offsets, rows, int((offsets[rows + 1] - offsets[rows]).max()))
+        shown.append((torch.from_numpy(padded), torch.from_numpy(lengths.copy())))
+
+    def infer() -> None:
+        with torch.no_grad():
+            for item in shown:
+                model(*item)
+
     train(prepared[0])
     started = time.perf_counter()
     for item in prepared:
         train(item)
-    return {"train": time.perf_counter() - started}
+    return {"train": time.perf_counter() - started, "infer": best(infer)}
 
 
 def jax_epoch(cell: str, path: Path, threads: int) -> dict[str, float]:

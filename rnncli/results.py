@@ -45,7 +45,7 @@ class EmbeddingsResult(Result):
 
 @dataclass(frozen=True)
 class TrainResult(Result):
-    """What train-classifier made."""
+    """What a command that trains a recurrent network made."""
 
     run: str
     best_epoch: int
@@ -56,8 +56,8 @@ class TrainResult(Result):
     tokens_per_second: float
     model_sha256: str
     parameters: int
-    labels: list[str]
-    pretrained_hit_rate: float | None = None  # share of the vocabulary found in embeddings.path
+    labels: list[str]  # of classifiers and taggers
+    pretrained_hit_rate: float | None = None  # share of the training tokens that have a vector in embeddings.path
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,18 @@ class ClassScore(Result):
     recall: float
     f1: float
     support: int
+
+
+@dataclass(frozen=True)
+class SpanScore(Result):
+    """Scores of the spans of one type, or of all ("overall"); a span is right as a whole or not at all."""
+
+    type: str
+    precision: float
+    recall: float
+    f1: float
+    support: int  # spans that are there
+    predicted: int  # spans that were predicted
 
 
 @dataclass(frozen=True)
@@ -94,6 +106,33 @@ class EvalResult(Result):
     per_class: list[ClassScore]
     labels: list[str]
     confusion: list[list[int]]  # rows: true label, columns: predicted, in the order of labels
+
+
+@dataclass(frozen=True)
+class TaggingResult(Result):
+    """How a tagger does on labelled sentences."""
+
+    sentences: int
+    tokens: int
+    loss: float  # mean cross-entropy of a token, nats
+    accuracy: float  # share of tokens whose label is right
+    macro_f1: float  # over labels
+    spans: SpanScore | None  # all spans together, for BIO labels; as conlleval counts them
+    per_span: list[SpanScore]  # by type
+    per_label: list[ClassScore]
+
+
+@dataclass(frozen=True)
+class LanguageResult(Result):
+    """How well a language model foretells a text."""
+
+    tokens: int  # foretold, ends of lines included
+    unknown_share: float  # of them
+    loss: float  # mean -log p of a token, nats
+    perplexity: float  # e^loss
+    bits_per_token: float
+    bits_per_character: float | None  # all bits by the characters of the text; null where they were not counted
+    unit: str  # what a token is: word, character or byte
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ class Stream(IntEnum):
     CHECK = 9
     SAMPLE_DATA = 10
     BOOTSTRAP = 11
+    GENERATE = 12
 
 
 def mix64(z: Any) -> Any:  # also compiled by numba, see kernels/scalar.py

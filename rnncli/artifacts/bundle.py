@@ -27,14 +27,26 @@ FORMAT, FORMAT_VERSION = "rnncli", 1
 METADATA_KEY = "rnncli"
 NO_DIGEST = "0" * 64
 CHUNK = 1 << 20
-WITH_ARTICLE = {"classifier": "a classifier", "embeddings": "an embeddings model", "checkpoint": "a checkpoint"}
+WITH_ARTICLE = {
+    "classifier": "a classifier",
+    "regressor": "a regressor",
+    "tagger": "a tagger",
+    "language-model": "a language model",
+    "embeddings": "an embeddings model",
+    "checkpoint": "a checkpoint",
+}
+
+
+def with_article(kind: str) -> str:
+    """A kind of model file in a sentence."""
+    return WITH_ARTICLE.get(kind, f"a model of kind {kind!r}")
 
 
 @dataclass
 class ModelFile:
     """What a model file holds. `meta` is plain JSON; its keys come back sorted. Strings travel as uint8 tensors."""
 
-    kind: str  # "classifier", "embeddings" or "checkpoint"
+    kind: str  # a key of WITH_ARTICLE
     tensors: dict[str, NDArray[Any]]
     meta: dict[str, Any] = field(default_factory=dict)
 
@@ -91,8 +103,7 @@ def _load(path: Path, kind: str | None) -> ModelFile:
         if about["format_version"] > FORMAT_VERSION:
             raise ArtifactError(f"{path}: was written by a newer rnncli; upgrade rnncli to read it")
         if kind is not None and about["kind"] != kind:
-            found, needed = (WITH_ARTICLE.get(k, f"a model of kind {k!r}") for k in (str(about["kind"]), kind))
-            raise ArtifactError(f"{path}: is {found}; this command needs {needed}")
+            raise ArtifactError(f"{path}: is {with_article(str(about['kind']))}; this command needs {with_article(kind)}")
         # Indexing copies out of the mapping: the arrays outlive the file.
         tensors = {name: np.array(file.get_tensor(name)) for name in sorted(file.keys())}
     return ModelFile(kind=about["kind"], tensors=tensors, meta=about["meta"])

@@ -19,12 +19,15 @@ from rnncli.cli import (
     doctor,
     eval_embeddings,
     evaluate,
+    generate,
     info,
     inspect_gradients,
     neighbors,
     predict,
     train_classifier,
     train_embeddings,
+    train_lm,
+    train_tagger,
     warmup,
 )
 from rnncli.errors import ExitCode, RnncliError, Terminated
@@ -34,8 +37,11 @@ from rnncli.errors import ExitCode, RnncliError, Terminated
 COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("train-embeddings", train_embeddings.train_embeddings),
     ("train-classifier", train_classifier.train_classifier),
+    ("train-tagger", train_tagger.train_tagger),
+    ("train-lm", train_lm.train_lm),
     ("predict", predict.predict),
     ("evaluate", evaluate.evaluate),
+    ("generate", generate.generate),
     ("info", info.info),
     ("inspect-gradients", inspect_gradients.inspect_gradients),
     ("check-gradients", check_gradients.check_gradients),

@@ -20,6 +20,8 @@ class ConfigCommand(StrEnum):
     """The commands that take a config."""
 
     TRAIN_CLASSIFIER = "train-classifier"
+    TRAIN_TAGGER = "train-tagger"
+    TRAIN_LM = "train-lm"
     TRAIN_EMBEDDINGS = "train-embeddings"
     INSPECT_GRADIENTS = "inspect-gradients"
     CHECK_GRADIENTS = "check-gradients"
@@ -87,7 +89,7 @@ def show(config: ConfigOpt = None, set_: SetOpt = None, for_: ForOpt = None, jso
     content = None if config is None else read_config_file(config)
     if content is None and for_ is None:
         raise UsageError("give a config (-c FILE) or name the command (--for train-classifier)")
-    command = for_ or _command_of(str(config), set(content[0] if content else ()))
+    command = for_ or _commands_of(str(config), content[0] if content else {})[0]
     loaded = load_config(_schemas()[command], config, set_ or (), content=content)
     values = _flat(loaded.config.model_dump(mode="json"))
     if json:
@@ -123,15 +125,17 @@ def validate(
         raise UsageError("no config named; give files, as in rnncli config validate configs/*.yaml")
     results: list[dict[str, Any]] = []
     for path in paths:
-        command, problem = None, None
+        fitting: list[ConfigCommand] = []
+        problem = None
         try:
             content = read_config_file(path)
-            command = for_ or _command_of(str(path), set(content[0]))
-            load_config(_schemas()[command], path, environ={}, content=content)
+            fitting = [for_] if for_ else _commands_of(str(path), content[0])
+            for command in fitting:  # the same keys mean the same in each
+                load_config(_schemas()[command], path, environ={}, content=content)
         except RnncliError as error:
             problem = str(error)
             typer.echo(f"rnncli: error: {problem}", err=True)
-        name = str(command) if command else None
+        name = ", ".join(fitting) or None
         results.append({"path": str(path), "command": name, "ok": problem is None, "error": problem})
         if problem is None and not json:
             typer.echo(f"{path}: ok ({name})")
@@ -161,27 +165,34 @@ def _schemas() -> "dict[ConfigCommand, type[StrictModel]]":
     from rnncli.config.embeddings import EmbeddingsConfig
     from rnncli.config.inspection import GradientCheckConfig, InspectConfig
     from rnncli.config.rnn import ClassifierConfig
+    from rnncli.config.sequences import LanguageModelConfig, TaggerConfig
 
     return {
         ConfigCommand.TRAIN_CLASSIFIER: ClassifierConfig,
+        ConfigCommand.TRAIN_TAGGER: TaggerConfig,
+        ConfigCommand.TRAIN_LM: LanguageModelConfig,
         ConfigCommand.TRAIN_EMBEDDINGS: EmbeddingsConfig,
         ConfigCommand.INSPECT_GRADIENTS: InspectConfig,
         ConfigCommand.CHECK_GRADIENTS: GradientCheckConfig,
     }
 
 
-def _command_of(path: str, present: set[str]) -> ConfigCommand:
-    """The command a config is for: the one whose required keys, then whose keys at all, it has most of."""
+def _commands_of(path: str, tree: dict[str, Any]) -> list[ConfigCommand]:
+    """The commands a config may be for: those that have most of its required sections, then of its keys."""
+    from rnncli.config.keys import schema_fields
+
+    given = {keys[:depth] for keys in _flat(tree) for depth in range(1, len(keys) + 1)}
 
     def fit(command: ConfigCommand) -> tuple[int, int]:
-        fields = _schemas()[command].model_fields
-        needed = sum(field.is_required() and name in present for name, field in fields.items())
-        return needed, len(present & set(fields))
+        schema = _schemas()[command]
+        known = {keys for keys, _, _ in schema_fields(schema)}
+        needed = sum(field.is_required() and name in tree for name, field in schema.model_fields.items())
+        return needed, sum(keys in known for keys in given)
 
-    best = max(ConfigCommand, key=fit)
-    if fit(best) == (0, 0):
+    best = max(fit(command) for command in ConfigCommand)
+    if best == (0, 0):
         raise UsageError(f"{path}: its keys fit no command; name the command (--for train-classifier)")
-    return best
+    return [command for command in ConfigCommand if fit(command) == best]
 
 
 def _flat(tree: dict[str, Any], above: tuple[str, ...] = ()) -> dict[tuple[str | int, ...], Any]:

@@ -9,7 +9,7 @@ from rnncli.cli.options import ThreadsOpt, set_thread_environment
 
 
 def predict(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Run folder or model file of train-classifier.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Run folder or model file of a recurrent network.")],
     file: Annotated[Path, typer.Argument(metavar="[FILE]", help="Text lines or jsonl; - is standard input.")] = Path(
         "-"
     ),
@@ -19,7 +19,7 @@ def predict(
     ] = False,
     threads: ThreadsOpt = None,
 ) -> None:
-    """Label texts: one JSON object per line on standard output, in the order of the lines.
+    """Label texts or their tokens: one JSON object per line on standard output, in the order of the lines.
 
     \b
     Examples:

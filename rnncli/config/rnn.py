@@ -1,4 +1,4 @@
-"""The config of `rnncli train-classifier`."""
+"""The config of `rnncli train-classifier`, and the sections that its sisters share."""
 
 from pathlib import Path
 from typing import Literal
@@ -23,7 +23,14 @@ class DataConfig(VocabularyConfig):
     )
     text_column: str = Field("text", title="Column or key of the text")
     label_column: str = Field("label", title="Column or key of the label")
+    label_separator: str | None = Field(
+        None, min_length=1, title="multilabel: what stands between the labels of a text, as in `food,price`"
+    )
     max_length: PositiveInt | None = Field(None, title="Keep the first so many tokens of a text; null keeps all")
+    features: list[str] = Field(
+        [], title="Read beside each token: lower, prefix2, prefix3, suffix2, suffix3, suffix4, shape, bigram, trigram"
+    )
+    feature_min_count: PositiveInt = Field(2, title="Feature values seen fewer times are unknown")
 
 
 class EmbeddingLayerConfig(StrictModel):
@@ -31,12 +38,13 @@ class EmbeddingLayerConfig(StrictModel):
 
     dim: PositiveInt = Field(100, title="Length of a token's vector, D; ignored when path is set")
     path: Path | None = Field(None, title="Run folder or model file of train-embeddings to start from")
+    feature_dim: PositiveInt = Field(16, title="Length of the vector of each of data.features")
     trainable: bool = Field(True, title="Fine-tune the vectors; false keeps them as they are")
     keep_all: bool = Field(True, title="Also keep pretrained words that the training text lacks, for texts to come")
 
 
-class ModelConfig(StrictModel):
-    """The recurrent layers and what is read off their states."""
+class RecurrentConfig(StrictModel):
+    """The recurrent layers."""
 
     cell: Literal["rnn", "relu", "lstm", "gru"] = Field(
         "rnn", title="rnn: h_t = tanh(W_xh x_t + W_hh h_{t-1} + b_h); relu: max(0, .) for tanh; lstm; gru"
@@ -46,12 +54,6 @@ class ModelConfig(StrictModel):
     )
     hidden_size: PositiveInt = Field(128, title="Length of the hidden state of a layer and direction, H")
     layers: PositiveInt = Field(1, title="Recurrent layers, one reading the states of the other")
-    bidirectional: bool = Field(False, title="Read every text from both ends; states are put side by side")
-    pooling: Literal["last", "mean", "max", "attention"] = Field(
-        "last",
-        title="What the head reads of the states: the last one, their mean, maximum, or an attention-weighted mean",
-    )
-    head: Literal["auto", "binary", "multiclass"] = Field("auto", title="auto: binary for two labels, else multiclass")
     init: Literal["orthogonal", "identity", "xavier", "uniform"] = Field(
         "orthogonal", title="Start of W_hh: orthogonal, identity (IRNN), Glorot uniform, or U(-1/sqrt(H), 1/sqrt(H))"
     )
@@ -60,8 +62,21 @@ class ModelConfig(StrictModel):
     )
 
 
+class ModelConfig(RecurrentConfig):
+    """The recurrent layers and what is read off their states."""
+
+    bidirectional: bool = Field(False, title="Read every text from both ends; states are put side by side")
+    pooling: Literal["last", "mean", "max", "attention"] = Field(
+        "last",
+        title="What the head reads of the states: the last one, their mean, maximum, or an attention-weighted mean",
+    )
+    head: Literal["auto", "binary", "multiclass", "multilabel"] = Field(
+        "auto", title="auto: binary for two labels, else multiclass; multilabel: any number of labels for a text"
+    )
+
+
 class TrainingConfig(StrictModel):
-    """How the weights are learned: full BPTT, one update per batch."""
+    """How the weights are learned."""
 
     epochs: PositiveInt = Field(10, title="Passes over the training data at most")
     batch_size: PositiveInt = Field(32, title="Sequences per update, B")
@@ -87,6 +102,13 @@ class TrainingConfig(StrictModel):
         title="Weight of each label in the loss: balanced (rows / (labels * rows of the label)), or a map; null: 1",
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1, title="Share of a target that is spread over all labels")
+    bptt_steps: PositiveInt | None = Field(
+        None, title="Steps that gradients go back (truncated BPTT); null: to the beginning"
+    )
+    bptt_stride: PositiveInt | None = Field(
+        None, title="Losses at each step: new steps in a window, the rest of bptt_steps is read again; null: all new"
+    )
+    average_best: PositiveInt = Field(1, title="Keep so many of the best epochs; the model is the mean of their weights")
     patience: NonNegativeInt = Field(3, title="Epochs without a better validation score before stopping, 0 never stops")
 
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
 
 from rnncli import rng
+from rnncli.data.features import FeatureTables
 from rnncli.data.readers import LabelledTexts
 from rnncli.data.tokenise import Tokenised, Tokenizer
 from rnncli.data.vocab import Vocabulary, VocabularyReport
@@ -20,7 +22,8 @@ class LabelledIds:
 
     ids: NDArray[np.int32]  # (tokens,)
     offsets: NDArray[np.int64]  # (n + 1,)
-    labels: NDArray[np.int32]  # (n,)
+    labels: NDArray[Any]  # (n,) int32; (n, C) float32 of 0 and 1 where a text may have several
+    features: NDArray[np.int32] | None = None  # (tokens, K) further ids of each token
 
     @property
     def n(self) -> int:
@@ -32,9 +35,16 @@ class LabelledIds:
         return np.diff(self.offsets)
 
 
-def build_label_list(labels: Sequence[str]) -> list[str]:
+def build_label_list(labels: Sequence[str], separator: str | None = None) -> list[str]:
     """The distinct labels in code point order; a label's number is its place here."""
-    return sorted(set(labels))
+    return sorted({label for text in labels for label in split_labels(text, separator)})
+
+
+def split_labels(text: str, separator: str | None) -> list[str]:
+    """The labels of one text: itself, or what stands between separators."""
+    if separator is None:
+        return [text]
+    return [label for part in text.split(separator) if (label := part.strip())]
 
 
 def build_vocabulary(
@@ -48,11 +58,27 @@ def build_vocabulary(
 
 
 def encode_texts(
-    texts: Sequence[str], tokenizer: Tokenizer, vocab: Vocabulary, max_length: int | None = None
-) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Token ids of texts, flat (tokens,), and their offsets (n + 1,); a text keeps its first `max_length` tokens."""
+    texts: Sequence[str],
+    tokenizer: Tokenizer,
+    vocab: Vocabulary,
+    max_length: int | None = None,
+    features: FeatureTables | None = None,
+) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int32] | None]:
+    """Token ids of texts, flat (tokens,), their offsets (n + 1,), and the ids of their features (tokens, K).
+
+    A text keeps its first `max_length` tokens.
+    """
     cut = _first_tokens(tokenizer.split(texts), max_length)
-    return vocab.encode(cut.tokens), cut.offsets
+    found = features.encode(cut.tokens, cut.offsets, {}) if features is not None and features.names else None
+    return vocab.encode(cut.tokens), cut.offsets, found
+
+
+def build_features(
+    names: Sequence[str], texts: Sequence[str], tokenizer: Tokenizer, min_count: int, max_length: int | None = None
+) -> FeatureTables:
+    """The values of the named features in texts cut to `max_length` tokens."""
+    cut = _first_tokens(tokenizer.split(texts), max_length)
+    return FeatureTables.build(tuple(names), cut.tokens, cut.offsets, {}, min_count, None)
 
 
 def encode_labelled(
@@ -61,17 +87,28 @@ def encode_labelled(
     vocab: Vocabulary,
     label_index: dict[str, int],
     max_length: int | None = None,
+    *,
+    features: FeatureTables | None = None,
+    separator: str | None = None,
 ) -> LabelledIds:
     """Records as numbers; CorpusError, with path and line, for a label that is not in `label_index`."""
-    for line, label in zip(records.lines, records.labels, strict=True):
-        if label not in label_index:
-            known = ", ".join(repr(name) for name in list(label_index)[:20]) + (
-                ", ..." if len(label_index) > 20 else ""
-            )
-            raise CorpusError(f"{records.path}:{line}: label {label!r} is not among those of the model: {known}")
-    labels = np.array([label_index[label] for label in records.labels], dtype=np.int32)
-    ids, offsets = encode_texts(records.texts, tokenizer, vocab, max_length)
-    return LabelledIds(ids, offsets, labels)
+    sets = [split_labels(label, separator) for label in records.labels]
+    for line, labels in zip(records.lines, sets, strict=True):
+        for label in labels:
+            if label not in label_index:
+                known = ", ".join(repr(name) for name in list(label_index)[:20])
+                more = ", ..." if len(label_index) > 20 else ""
+                raise CorpusError(
+                    f"{records.path}:{line}: label {label!r} is not among those of the model: {known}{more}"
+                )
+    if separator is None:
+        numbers: NDArray[Any] = np.array([label_index[label] for label, in sets], dtype=np.int32)
+    else:
+        numbers = np.zeros((len(sets), len(label_index)), np.float32)
+        for row, labels in enumerate(sets):
+            numbers[row, [label_index[label] for label in labels]] = 1
+    ids, offsets, found = encode_texts(records.texts, tokenizer, vocab, max_length, features)
+    return LabelledIds(ids, offsets, numbers, found)
 
 
 def _first_tokens(cut: Tokenised, max_length: int | None) -> Tokenised:

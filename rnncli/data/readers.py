@@ -59,7 +59,11 @@ Record = tuple[int, str, str]  # line, text, label
 
 
 def read_labelled(
-    path: Path, format: DataFormat = "auto", text_column: str = "text", label_column: str = "label"
+    path: Path,
+    format: DataFormat = "auto",
+    text_column: str = "text",
+    label_column: str = "label",
+    separator: str | None = None,
 ) -> LabelledTexts:
     """Read every record of a labelled file.
 
@@ -68,8 +72,9 @@ def read_labelled(
     jsonl     one object a line; a label that is a number or a boolean becomes its JSON text
     fasttext  `__label__x` and the text, no header
 
-    Labels are text, outer white space removed; blank lines are skipped; a text may be empty. Raises UsageError for
-    a missing file and CorpusError, with path and line, for anything wrong in it.
+    Labels are text, outer white space removed; blank lines are skipped; a text may be empty. With `separator` a text may
+    have several labels or none: they come joined by it, whether the file has them so, as a JSON list, or as several
+    __label__. Raises UsageError for a missing file and CorpusError, with path and line, for anything wrong in it.
     """
     name = display_name(path)
     lines = _numbered_lines(read_line_blocks(path))
@@ -80,9 +85,9 @@ def read_labelled(
     chosen = _guess_format(path, first[1], name) if format == "auto" else format
     records: Iterator[Record]
     if chosen == "jsonl":
-        records = _jsonl_records(lines, name, text_column, label_column)
+        records = _jsonl_records(lines, name, text_column, label_column, separator)
     elif chosen == "fasttext":
-        records = _fasttext_records(lines, name)
+        records = _fasttext_records(lines, name, separator)
     else:
         rows = _csv_rows(lines, name) if chosen == "csv" else ((n, line.split("\t")) for n, line in lines if line)
         records = _table_records(rows, name, text_column, label_column)
@@ -91,7 +96,7 @@ def read_labelled(
     labels: list[str] = []
     for number, text, raw_label in records:
         label = raw_label.strip()
-        if not label:
+        if not label and separator is None:
             raise CorpusError(f"{name}:{number}: the label is missing")
         numbers.append(number)
         texts.append(text)
@@ -178,7 +183,9 @@ def _column(header: list[str], wanted: str, where: str) -> int:
     return header.index(wanted)
 
 
-def _jsonl_records(lines: Iterable[NumberedLine], name: str, text_column: str, label_column: str) -> Iterator[Record]:
+def _jsonl_records(
+    lines: Iterable[NumberedLine], name: str, text_column: str, label_column: str, separator: str | None
+) -> Iterator[Record]:
     for number, line in lines:
         if not line.strip():
             continue
@@ -187,6 +194,8 @@ def _jsonl_records(lines: Iterable[NumberedLine], name: str, text_column: str, l
         if item is None:
             raise CorpusError(f"{where}: not a JSON object; a jsonl file has one object a line")
         label = _key(item, label_column, where)
+        if isinstance(label, list) and separator is not None:
+            label = _joined(label, separator, where)
         if label is None:
             raise CorpusError(f"{where}: the label is missing")
         if isinstance(label, list | dict):
@@ -195,17 +204,33 @@ def _jsonl_records(lines: Iterable[NumberedLine], name: str, text_column: str, l
         yield number, text, label if isinstance(label, str) else json.dumps(label)
 
 
-def _fasttext_records(lines: Iterable[NumberedLine], name: str) -> Iterator[Record]:
+def _joined(labels: list[Any], separator: str, where: str) -> str:
+    """A JSON list of labels as one text."""
+    for label in labels:
+        if not isinstance(label, str) or separator in label:
+            raise CorpusError(f"{where}: {label!r} is not a label; labels are text without the separator {separator!r}")
+    return separator.join(labels)
+
+
+def _fasttext_records(lines: Iterable[NumberedLine], name: str, separator: str | None) -> Iterator[Record]:
     for number, line in lines:
         words = line.split(maxsplit=1)
         if not words:
             continue
         if not words[0].startswith(FASTTEXT_PREFIX):
             raise CorpusError(f"{name}:{number}: the label is missing; the line must start with {FASTTEXT_PREFIX}")
+        labels = [words[0].removeprefix(FASTTEXT_PREFIX)]
         text = words[1] if len(words) > 1 else ""
-        if text.startswith(FASTTEXT_PREFIX):
-            raise CorpusError(f"{name}:{number}: more than one label; keep one a line")
-        yield number, text, words[0].removeprefix(FASTTEXT_PREFIX)
+        while text.startswith(FASTTEXT_PREFIX):
+            if separator is None:
+                raise CorpusError(
+                    f"{name}:{number}: more than one label; keep one a line, or set model.head=multilabel and"
+                    " data.label_separator"
+                )
+            first, *rest = text.split(maxsplit=1)
+            labels.append(first.removeprefix(FASTTEXT_PREFIX))
+            text = rest[0] if rest else ""
+        yield number, text, labels[0] if separator is None else separator.join(labels)
 
 
 def _refuse_constant(text: str) -> None:

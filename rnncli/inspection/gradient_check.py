@@ -29,17 +29,21 @@ def check_gradients(
     `network` must be float64; dropout is off.
     """
     gradients = network.gradients(batch, labels_B)
-    embedding = np.zeros_like(network.embedding_VE)
-    embedding[gradients.rows_U] = gradients.embedding_UE
-    analytic = {"embedding.weight": (network.embedding_VE, embedding)}
+    analytic = {}
+    for name, table in network.tables.items():
+        whole = np.zeros_like(table)
+        if name in gradients.sparse:
+            whole[gradients.sparse[name].rows_U] = gradients.sparse[name].values_UE
+        if name in gradients.full:
+            whole += gradients.full[name]
+        analytic[f"{name}.weight"] = (table, whole)
     for name, slot in network.dense.slots.items():
         part = gradients.dense_P[slot.offset : slot.offset + slot.size].reshape(slot.shape)
         analytic[name] = (network.dense[name], part)
 
     def evaluate() -> tuple[float, bytes]:
         out = network.forward(batch)
-        loss_B, _ = network.losses(out.logits_BC, labels_B)
-        return float(loss_B.mean()), out.corners(network.stack.cell.relu)
+        return float(network.losses_of(out, batch, labels_B).mean()), out.corners(network.stack.cell.relu)
 
     rows = [
         _check_tensor(name, x.reshape(-1), g.reshape(-1), x.shape, evaluate, rng.key(seed, rng.Stream.CHECK, part=i))

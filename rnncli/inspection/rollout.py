@@ -31,9 +31,9 @@ def roll_out(
     batch = pack_batch(ids, offsets, kept)
     out = exact.forward(batch)
     y = labels[batch.rows_B]
-    loss_B, dlogits_BC = exact.losses(out.logits_BC, y)
-    dlast_BH = exact.head_backward(np.zeros(exact.dense.flat.size), dlogits_BC, out.read_BO)
-    predicted = exact.head.probabilities(out.logits_BC).argmax(axis=1)
+    loss_B, dlogits_BC = exact.losses(out.logits_MC, y)
+    dlast_BH = exact.head_backward(dlogits_BC)
+    predicted = exact.head.probabilities(out.logits_MC).argmax(axis=1)
     where = np.empty(ids.size, np.int64)  # packed index of each token of the data set
     where[batch.position_N] = np.arange(batch.position_N.size)
     derivative = exact.stack.cell.derivative(out.cache.a_NH)
@@ -45,7 +45,7 @@ def roll_out(
             Trajectory(
                 derivative[steps],
                 out.cache.h_before_NH[steps],
-                out.x_NE[steps],
+                out.x_NI[steps],
                 dlast_BH[place[int(row)]],
             )
         )

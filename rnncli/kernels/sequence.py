@@ -15,12 +15,12 @@ _counter_hash = scalar.counter_hash
 
 
 @kernel
-def pack(ids_N, position_N, last_B, ids, starts_B, lengths_B, rows_S, tokens_S):
+def pack(position_N, last_B, starts_B, lengths_B, rows_S, tokens_S):
     """Lay the rows of a batch out time-major, shard by shard.
 
-    Shapes   ids_N (N,) int32 out; position_N (N,) int64 out: where each packed token lies in `ids`; last_B (B,) int64
-             out: packed index of each row's last token, -1 for a row without tokens; ids (corpus,) int32; starts_B,
-             lengths_B (B,) int64, lengths descending inside a shard; rows_S, tokens_S (S + 1,) shard bounds.
+    Shapes   position_N (N,) int64 out: where each packed token lies in the data set; last_B (B,) int64 out: packed index
+             of each row's last token, -1 for a row without tokens; starts_B, lengths_B (B,) int64: first token and length
+             of each row, lengths descending inside a shard; rows_S, tokens_S (S + 1,) shard bounds.
     """
     for s in range(rows_S.size - 1):
         b0, active = rows_S[s], rows_S[s + 1] - rows_S[s]
@@ -33,7 +33,6 @@ def pack(ids_N, position_N, last_B, ids, starts_B, lengths_B, rows_S, tokens_S):
                 break
             for b in range(b0, b0 + active):
                 position_N[n] = starts_B[b] + t
-                ids_N[n] = ids[position_N[n]]
                 last_B[b] = n
                 n += 1
             t += 1

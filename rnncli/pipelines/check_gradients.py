@@ -10,7 +10,8 @@ from rnncli.data.tokenise import Tokenizer
 from rnncli.inspection.gradient_check import check_gradients
 from rnncli.pipelines.inspect_gradients import probe_rows
 from rnncli.results import GradientCheckResult
-from rnncli.rnn.network import Network, NetworkSpec
+from rnncli.rnn.network import Network
+from rnncli.rnn.spec import NetworkSpec
 from rnncli.rnn.packing import pack_batch
 
 SHARD_ROWS = 2  # so that even a small batch has several shards to sum
@@ -36,7 +37,7 @@ def run(recipe: ClassifierConfig, check: GradientCheckConfig) -> GradientCheckRe
     index = {label: i for i, label in enumerate(labels)}
     encoded = encode_labelled(few, tokenizer, vocab, index, check.max_length)
     without_dropout = recipe.model.model_copy(update={"dropout": 0.0})
-    spec = NetworkSpec.of(without_dropout, len(vocab), recipe.embeddings.dim, len(labels))
+    spec = NetworkSpec.of_classifier(without_dropout, len(vocab), recipe.embeddings.dim, len(labels))
     network = Network(spec, np.float64)
     network.initialise(recipe.model.init, recipe.seed)
     batch = pack_batch(encoded.ids, encoded.offsets, np.arange(encoded.n), SHARD_ROWS)

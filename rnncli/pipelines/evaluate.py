@@ -1,22 +1,52 @@
-"""A classifier's scores on a labelled file."""
+"""A recurrent model's scores on a file of its kind."""
 
 from pathlib import Path
 
 from rnncli.config.rnn import DataFormat
 from rnncli.data.labelled import encode_labelled
 from rnncli.data.readers import read_labelled
-from rnncli.pipelines.models import load_classifier
-from rnncli.results import EvalResult
-from rnncli.rnn.training import evaluate_network
+from rnncli.data.running import encode_running, read_running
+from rnncli.data.tagged import read_tagged
+from rnncli.pipelines.models import load_recurrent
+from rnncli.pipelines.train_lm import token_unit
+from rnncli.pipelines.train_tagger import encode
+from rnncli.results import EvalResult, LanguageResult, TaggingResult
+from rnncli.rnn.classification import evaluate_network
+from rnncli.rnn.classifier import Classifier
+from rnncli.rnn.language import LanguageModel, evaluate_language
+from rnncli.rnn.tagging import Tagger, evaluate_tagger
+
+ONE_PIECE = 1
 
 
 def run(
-    model: Path, file: Path, *, format_: DataFormat = "auto", text_column: str = "text", label_column: str = "label"
+    model: Path,
+    file: Path,
+    *,
+    format_: DataFormat = "auto",
+    text_column: str = "text",
+    label_column: str | None = None,
+) -> EvalResult | TaggingResult | LanguageResult:
+    """Classifier: accuracy, precision, recall, F1, confusion. Tagger: token accuracy, span F1. Language model: perplexity.
+
+    Raises UsageError, CorpusError, ArtifactError.
+    """
+    loaded = load_recurrent(model)
+    if isinstance(loaded, LanguageModel):
+        text = encode_running(read_running(file, loaded.tokenizer), loaded.vocab)
+        return evaluate_language(loaded.network, text, token_unit(loaded.tokenizer), ONE_PIECE)
+    if isinstance(loaded, Tagger):
+        texts = read_tagged(file, loaded.token_column, label_column or -1, loaded.columns)
+        return evaluate_tagger(loaded.network, encode(loaded, texts), loaded.labels)
+    return _evaluate_classifier(loaded, file, format_, text_column, label_column or "label")
+
+
+def _evaluate_classifier(
+    classifier: Classifier, file: Path, format_: DataFormat, text_column: str, label_column: str
 ) -> EvalResult:
-    """Accuracy, precision, recall, F1 and the confusion matrix. Raises UsageError, CorpusError, ArtifactError."""
-    classifier = load_classifier(model)
-    records = read_labelled(file, format_, text_column, label_column)
+    records = read_labelled(file, format_, text_column, label_column, classifier.separator)
     data = encode_labelled(
-        records, classifier.tokenizer, classifier.vocab, classifier.label_index, classifier.max_length
-    )
+        records, classifier.tokenizer, classifier.vocab, classifier.label_index, classifier.max_length,
+        features=classifier.features, separator=classifier.separator,
+    )  # fmt: skip
     return evaluate_network(classifier.network, data, classifier.labels)

@@ -14,7 +14,7 @@ from rnncli.errors import CorpusError, UsageError
 from rnncli.inspection.inspect import inspect
 from rnncli.pipelines.models import load_classifier
 from rnncli.results import InspectionResult
-from rnncli.rnn.network import NetworkSpec
+from rnncli.rnn.spec import NetworkSpec
 
 
 def run(model: Path, file: Path, config: InspectConfig) -> InspectionResult:

@@ -1,11 +1,11 @@
-"""Model files -> objects: the one place where artifacts meet classifiers and embeddings."""
+"""Model files -> objects: the one place where artifacts meet recurrent models and embeddings."""
 
 from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from rnncli.artifacts.bundle import METADATA_KEY, load_model
+from rnncli.artifacts.bundle import METADATA_KEY, load_model, with_article
 from rnncli.data.streams import STDIN
 from rnncli.data.tokenise import Tokenizer
 from rnncli.data.vocab import Vocabulary
@@ -16,17 +16,42 @@ from rnncli.errors import ArtifactError
 from rnncli.events import Note, OnEvent, ignore
 from rnncli.results import DamageReport
 from rnncli.rnn.classifier import Classifier
+from rnncli.rnn.language import LanguageModel
+from rnncli.rnn.tagging import Tagger
 
 LONGEST_HEADER = 100_000_000  # bytes; the bound safetensors itself sets
 
 
-def load_classifier(path: Path) -> Classifier:
-    """A classifier from its run folder or model file. Raises UsageError (missing) or ArtifactError (damaged)."""
-    stored = load_model(path, kind="classifier")
+Recurrent = Classifier | Tagger | LanguageModel
+RECURRENT: dict[str, type[Recurrent]] = {kind.kind: kind for kind in (Classifier, Tagger, LanguageModel)}
+
+
+def load_recurrent(path: Path, kind: str | None = None) -> Recurrent:
+    """A recurrent model from its run folder or model file, of one kind or of any.
+
+    Raises UsageError (missing) or ArtifactError (damaged, or of another kind).
+    """
+    stored = load_model(path, kind)
+    if stored.kind not in RECURRENT:
+        raise ArtifactError(f"{path}: is {with_article(stored.kind)}; this command needs a recurrent network")
     try:
-        return Classifier.from_stored(stored.tensors, stored.meta)
+        return RECURRENT[stored.kind].from_stored(stored.tensors, stored.meta)
     except ArtifactError as error:
         raise ArtifactError(f"{path}: {error}") from error
+
+
+def load_classifier(path: Path) -> Classifier:
+    """A classifier from its run folder or model file; see load_recurrent."""
+    model = load_recurrent(path, Classifier.kind)
+    assert isinstance(model, Classifier)
+    return model
+
+
+def load_language_model(path: Path) -> LanguageModel:
+    """A language model from its run folder or model file; see load_recurrent."""
+    model = load_recurrent(path, LanguageModel.kind)
+    assert isinstance(model, LanguageModel)
+    return model
 
 
 def load_embeddings(path: Path, on_event: OnEvent = ignore) -> EmbeddingModel:

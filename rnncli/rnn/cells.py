@@ -50,11 +50,13 @@ class Cell:
         """Room for what the forward pass keeps of n tokens."""
         return self.cache_type(*(np.empty((n, width * h_size), dtype) for width in self.kept))
 
-    def end(self, cache: Any, last_B: NDArray[np.int64]) -> NDArray[Any]:
-        """What the next step would read of each row (B, states H), zeros for a row without tokens."""
-        there = last_B[:, None] >= 0
-        states = [cache.h_NH, cache.c_NH] if self.states == 2 else [cache.h_NH]
-        return np.concatenate([np.where(there, state[last_B], 0) for state in states], axis=1)
+    def states_at(self, cache: Any, at_B: NDArray[np.int64]) -> NDArray[Any]:
+        """What the step after the packed tokens at_B (B,) reads, (B, states H); zeros where at_B is -1."""
+        there = at_B[:, None] >= 0
+        kept = [cache.h_NH, cache.c_NH] if self.states == 2 else [cache.h_NH]
+        if not len(cache.h_NH):
+            return np.zeros((at_B.size, self.states * cache.h_NH.shape[1]), cache.h_NH.dtype)
+        return np.concatenate([np.where(there, state[at_B], cache.h_NH.dtype.type(0)) for state in kept], axis=1)
 
     def derivative(self, a_NH: NDArray[Any]) -> NDArray[Any]:
         """g'(a) of every pre-activation of a plain cell; for ReLU the subgradient at 0 is 0."""

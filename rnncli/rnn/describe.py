@@ -6,7 +6,8 @@
 """
 
 from rnncli.results import CostLine, ParameterRow
-from rnncli.rnn.network import Network, NetworkSpec
+from rnncli.rnn.network import Network
+from rnncli.rnn.spec import NetworkSpec
 from rnncli.rnn.stack import Stack
 
 NOT_TRAINED = (
@@ -17,9 +18,11 @@ NOT_TRAINED = (
 
 
 def parameter_table(network: Network, train_embedding: bool = True) -> list[ParameterRow]:
-    """One row for each array of numbers, the embedding first."""
-    shape = list(network.embedding_VE.shape)
-    rows = [ParameterRow("embedding.weight", shape, network.embedding_VE.size, train_embedding)]
+    """One row for each array of numbers, the tables first."""
+    rows = [
+        ParameterRow(f"{name}.weight", list(table.shape), table.size, train_embedding or name != "embedding")
+        for name, table in network.tables.items()
+    ]
     return rows + [ParameterRow(n, list(slot.shape), slot.size, True) for n, slot in network.dense.slots.items()]
 
 

@@ -38,9 +38,20 @@ def _softmax_probabilities(logits_BC: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(e / e.sum(axis=1, keepdims=True))
 
 
+def _sigmoid_probabilities(logits_BC: NDArray[Any]) -> NDArray[np.float64]:
+    """(B, C) logits -> (B, C) probabilities, each label by itself, float64."""
+    return np.stack([_binary_probabilities(logits_BC[:, c : c + 1])[:, 1] for c in range(logits_BC.shape[1])], axis=1)
+
+
+def _as_they_are(outputs_BC: NDArray[Any]) -> NDArray[np.float64]:
+    return outputs_BC.astype(np.float64)
+
+
 HEADS = {
     "binary": Head("binary", losses.binary_loss, _binary_probabilities),
     "multiclass": Head("multiclass", losses.multiclass_loss, _softmax_probabilities),
+    "multilabel": Head("multilabel", losses.multilabel_loss, _sigmoid_probabilities),
+    "regression": Head("regression", losses.squared_loss, _as_they_are),
 }
 
 

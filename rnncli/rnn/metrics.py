@@ -55,3 +55,44 @@ def evaluate(
         labels=labels,
         confusion=[[int(x) for x in row] for row in matrix],
     )
+
+
+def evaluate_sets(
+    true_nC: NDArray[np.bool_], probabilities_nC: NDArray[np.float64], labels: list[str], threshold: float = 0.5
+) -> EvalResult:
+    """All scores of multi-label classification; a label is given where its probability is at least `threshold`.
+
+    Accuracy is the share of rows whose labels are all right; micro averages pool the decisions of all labels; there is
+    no confusion matrix.
+    """
+    given_nC = probabilities_nC >= threshold
+    hits = (true_nC & given_nC).sum(axis=0).astype(np.float64)
+    predicted, support = given_nC.sum(axis=0).astype(np.float64), true_nC.sum(axis=0).astype(np.float64)
+    precision, recall = _ratio(hits, predicted), _ratio(hits, support)
+    f1 = _f1(precision, recall)
+    present = (support + predicted) > 0
+    share = _ratio(support, np.full_like(support, support.sum()))
+
+    def mean(v: NDArray[np.float64]) -> float:
+        return float(v[present].mean()) if present.any() else 0.0
+
+    pooled = [_ratio(hits.sum(keepdims=True), whole.sum(keepdims=True)) for whole in (predicted, support)]
+    micro = Averages(float(pooled[0][0]), float(pooled[1][0]), float(_f1(*pooled)[0]))
+    macro = Averages(mean(precision), mean(recall), mean(f1))
+    chosen = np.where(true_nC, probabilities_nC, 1.0 - probabilities_nC)
+    losses = -np.log(np.maximum(chosen, np.finfo(np.float64).tiny)).sum(axis=1)
+    return EvalResult(
+        n=len(true_nC),
+        loss=float(losses.mean()),
+        accuracy=float((true_nC == given_nC).all(axis=1).mean()),
+        macro_f1=macro.f1,
+        macro=macro,
+        micro=micro,
+        weighted=Averages(*(float((v * share).sum()) for v in (precision, recall, f1))),
+        per_class=[
+            ClassScore(label, float(precision[c]), float(recall[c]), float(f1[c]), int(support[c]))
+            for c, label in enumerate(labels)
+        ],
+        labels=labels,
+        confusion=[],
+    )

@@ -1,6 +1,6 @@
 """One update of a network from one batch's gradients: clipping, then the rule."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,56 +36,73 @@ RULES = {
 def global_norm(gradients: Gradients) -> float:
     """Euclidean norm of all gradients of a batch; float64, the same at any thread count."""
     total = 0.0
-    for part in (gradients.dense_P, gradients.embedding_UE.reshape(-1)):
+    for part in _parts(gradients):
         sums = np.empty(-(-part.size // optim.CHUNK), np.float64)
         optim.square_sums(sums, part)
         total += float(sums.sum())
     return float(np.sqrt(total))
 
 
+def _parts(gradients: Gradients) -> list[NDArray[Any]]:
+    """Every gradient as a flat vector, in one order."""
+    sparse = [rows.values_UE.reshape(-1) for _, rows in sorted(gradients.sparse.items())]
+    return [gradients.dense_P, *sparse, *(whole.reshape(-1) for _, whole in sorted(gradients.full.items()))]
+
+
 class Optimiser:
     """The update rule and its moments; `state` is all that an exact resume needs beside the weights.
 
-    Embedding rows are updated where a batch touches them; a row's moments wait while it is not touched.
-    For plain SGD this equals the dense rule, for momentum and Adam it is the sparse variant.
+    Rows of a table that only some tokens touch are updated where a batch touches them; a row's moments wait while it is
+    not touched. For plain SGD this equals the dense rule, for momentum and Adam it is the sparse variant.
     """
 
     def __init__(self, config: TrainingConfig, network: Network, train_embedding: bool) -> None:
         self.config = config
-        self.train_embedding = train_embedding
+        self.frozen = set() if train_embedding or network.spec.tied else {"embedding"}
         self.rule = RULES[config.optimizer]
         kept = [name for name, there in (("m", self.rule.first), ("v", self.rule.second)) if there]
-        self.state: dict[str, NDArray[Any]] = {}
-        for name in kept:
-            self.state[f"dense.{name}"] = np.zeros_like(network.dense.flat)
-            if train_embedding:
-                self.state[f"embedding.{name}"] = np.zeros_like(network.embedding_VE)
+        arrays = {"dense": network.dense.flat, **self.trained_tables(network)}
+        self.state: dict[str, NDArray[Any]] = {
+            f"{name}.{moment}": np.zeros_like(array) for name, array in arrays.items() for moment in kept
+        }
         self.steps = 0
+
+    def trained_tables(self, network: Network) -> dict[str, NDArray[Any]]:
+        """The tables that training changes."""
+        return {name: table for name, table in network.tables.items() if name not in self.frozen}
 
     def step(self, network: Network, gradients: Gradients, lr_factor: float = 1.0) -> float:
         """Update the network in place; returns the global norm before clipping (NaN or inf: nothing was changed)."""
-        if not self.train_embedding:
-            gradients = Gradients(gradients.loss_B, gradients.dense_P, gradients.embedding_UE[:0], gradients.rows_U[:0])
+        if self.frozen & gradients.sparse.keys():
+            kept = {name: rows for name, rows in gradients.sparse.items() if name not in self.frozen}
+            gradients = replace(gradients, sparse=kept)
         norm = global_norm(gradients)
         if not np.isfinite(norm):
             return norm
         self.steps += 1
         clipped = norm
         if self.config.clip_value > 0:
-            limit = network.real(self.config.clip_value)
-            optim.clip_values(gradients.dense_P, limit)
-            optim.clip_values(gradients.embedding_UE.reshape(-1), limit)
+            for part in _parts(gradients):
+                optim.clip_values(part, network.real(self.config.clip_value))
             clipped = global_norm(gradients)
         clip = self.config.clip_norm
         k = self._constants(self.config.lr * lr_factor, clip / clipped if 0.0 < clip < clipped else 1.0, network.dtype)
-        none_P, none_VE = network.dense.flat[:0], network.embedding_VE[:0]
-        m, v = (self.state.get(f"dense.{name}", none_P) for name in ("m", "v"))
-        optim.update(self.rule.code, network.dense.flat, m, v, gradients.dense_P, k)
-        if self.train_embedding:
-            m, v = (self.state.get(f"embedding.{name}", none_VE) for name in ("m", "v"))
-            rows = (gradients.embedding_UE, gradients.rows_U)
-            optim.update_rows(self.rule.code, network.embedding_VE, m, v, *rows, k)
+        optim.update(
+            self.rule.code, network.dense.flat, *self._moments("dense", network.dense.flat), gradients.dense_P, k
+        )
+        for name, whole in gradients.full.items():
+            table = network.tables[name]
+            moments = (moment.reshape(-1) for moment in self._moments(name, table))
+            optim.update(self.rule.code, table.reshape(-1), *moments, whole.reshape(-1), k)
+        for name, rows in gradients.sparse.items():
+            table = network.tables[name]
+            optim.update_rows(self.rule.code, table, *self._moments(name, table), rows.values_UE, rows.rows_U, k)
         return norm
+
+    def _moments(self, name: str, array: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """m and v of an array, empty where the rule has none."""
+        m, v = (self.state.get(f"{name}.{moment}", array[:0]) for moment in ("m", "v"))
+        return m, v
 
     def _constants(self, lr: float, scale: float, dtype: np.dtype[Any]) -> NDArray[Any]:
         """The constants of kernels.optim.update in its order, (8,)."""

@@ -1,10 +1,12 @@
-"""Rows of ids -> probabilities, in the order of the rows."""
+"""Rows -> logits or probabilities, in the order of the rows."""
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rnncli.rnn.network import Network
-from rnncli.rnn.packing import pack_batch
+from rnncli.rnn.packing import Sequences, pack
 
 BATCH_ROWS = 128
 BATCH_TOKENS = 65_536  # bounds the memory of a batch of long texts
@@ -25,18 +27,27 @@ def prediction_batches(lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     return batches
 
 
-def predict_logits(network: Network, ids: NDArray[np.int32], offsets: NDArray[np.int64]) -> NDArray[np.float64]:
+def predict_logits(network: Network, data: Sequences) -> NDArray[np.float64]:
     """Logits (n, C) of every row."""
-    logits_nC = np.empty((offsets.size - 1, network.spec.outputs), np.float64)
-    for rows in prediction_batches(np.diff(offsets)):
-        batch = pack_batch(ids, offsets, rows)
-        logits_nC[batch.rows_B] = network.forward(batch).logits_BC
+    logits_nC = np.empty((data.n, network.spec.outputs), np.float64)
+    for rows in prediction_batches(data.lengths):
+        batch = pack(data, rows)
+        logits_nC[batch.rows_B] = network.forward(batch).logits_MC
     return logits_nC
 
 
-def predict_probabilities(network: Network, ids: NDArray[np.int32], offsets: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Probabilities (n, classes) of every row."""
-    return network.head.probabilities(predict_logits(network, ids, offsets))
+def predict_probabilities(network: Network, data: Sequences) -> NDArray[np.float64]:
+    """Probabilities (n, classes) of every row; a regression's outputs as they are."""
+    return network.head.probabilities(predict_logits(network, data))
+
+
+def predict_steps(network: Network, data: Sequences) -> NDArray[Any]:
+    """Logits (tokens, C) of every token; the rows of `data` lie one after the other."""
+    logits = np.empty((int(data.lengths.sum()), network.spec.outputs), network.dtype)
+    for rows in prediction_batches(data.lengths):
+        batch = pack(data, rows)
+        logits[batch.position_N] = network.forward(batch).logits_MC
+    return logits
 
 
 def label_losses(probabilities_nC: NDArray[np.float64], labels_n: NDArray[np.int32]) -> NDArray[np.float64]:

@@ -115,12 +115,15 @@ class Stack:
             runs.append(run)
         return StackRun(runs, x_NI)
 
-    def ends(self, run: StackRun, batch: PackedBatch, start: list[Array] | None = None) -> list[Array]:
-        """The states (B, states H) that each layer's forward direction ends with; a row without tokens keeps its own."""
-        found = [self.cell.end(layer.caches[0], batch.last_B) for layer in run.layers]
+    def states_at(self, run: StackRun, at_B: NDArray[np.int64], start: list[Array] | None = None) -> list[Array]:
+        """The states (B, states H) of each layer's forward direction after the packed tokens at_B.
+
+        Where at_B is -1, for a row without tokens, it is what the row began with.
+        """
+        found = [self.cell.states_at(layer.caches[0], at_B) for layer in run.layers]
         if start is None:
             return found
-        there = batch.last_B[:, None] >= 0
+        there = at_B[:, None] >= 0
         return [np.where(there, end, begun) for end, begun in zip(found, start, strict=True)]
 
     def backward(

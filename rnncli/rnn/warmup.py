@@ -7,20 +7,36 @@ from numpy.typing import DTypeLike
 
 from rnncli import rng
 from rnncli.config.rnn import TrainingConfig
-from rnncli.rnn.network import Network, NetworkSpec
+from rnncli.rnn.network import Network
 from rnncli.rnn.optimiser import Optimiser
-from rnncli.rnn.packing import pack_batch
+from rnncli.rnn.packing import Sequences, pack
+from rnncli.rnn.spec import WIDE, NetworkSpec
 
 
 def prepare(spec: NetworkSpec, config: TrainingConfig, dtype: DTypeLike = np.float32) -> None:
     """One training step of a tiny network of this kind: afterwards its kernels are in memory."""
-    offsets = np.array([0, 3, 4, 4], np.int64)
-    batch = pack_batch(np.arange(4, dtype=np.int32), offsets, np.arange(3))
-    tiny = replace(spec, vocabulary=4, embedding_dim=3, hidden_size=5, classes=2, layers=min(spec.layers, 2))
-    network = Network(tiny, dtype)
+    network = Network(_tiny(spec), dtype)
     network.initialise("uniform", 0)
-    gradients = network.gradients(batch, np.zeros(3, np.int32), rng.key(0, rng.Stream.DROPOUT))
+    features = np.zeros((4, spec.features), np.int32) if spec.features else None
+    values = np.zeros((4, spec.inputs), np.float32) if spec.inputs else None
+    data = Sequences(np.array([0, 3, 4]), np.array([3, 1, 0]), np.arange(4, dtype=np.int32), features, values)
+    batch = pack(data, np.arange(3))
+    terms = 4 if spec.each else 3
+    targets = np.zeros(terms, np.int32)
+    if spec.head in ("multilabel", "regression"):
+        targets = np.zeros((terms, network.spec.outputs), np.float32)
+    gradients = network.gradients(batch, targets, rng.key(0, rng.Stream.DROPOUT))
     Optimiser(config, network, True).step(network, gradients)
+
+
+def _tiny(spec: NetworkSpec) -> NetworkSpec:
+    """The same equations in small."""
+    classes = WIDE + 1 if spec.wide and not spec.tied else 4 if spec.tied else 2
+    width = 3
+    return replace(
+        spec, vocabulary=4, embedding_dim=width, hidden_size=width if spec.tied else 5, classes=classes,
+        layers=min(spec.layers, 2), feature_rows=1 if spec.features else 0, feature_dim=2,
+    )  # fmt: skip
 
 
 def warmup() -> None:

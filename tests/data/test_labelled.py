@@ -37,7 +37,7 @@ def test_encode_labelled():
 @given(texts=st.lists(st.text("ab ", max_size=12), max_size=6), max_length=st.integers(1, 4))
 def test_the_first_tokens_are_kept(texts, max_length):
     vocab, _ = build_vocabulary(texts, WORDS, 1, None, max_length)
-    ids, offsets = encode_texts(texts, WORDS, vocab, max_length)
+    ids, offsets, _ = encode_texts(texts, WORDS, vocab, max_length)
     rows = [[vocab.tokens[i] for i in ids[a:b]] for a, b in pairwise(offsets)]
     assert rows == [text.split()[:max_length] for text in texts]
     assert vocab.counts[1:].sum() == len(ids)

@@ -5,6 +5,7 @@ import pytest
 
 from rnncli.config.rnn import TrainingConfig
 from rnncli.kernels import optim
+from rnncli.rnn.inputs import SparseRows
 from rnncli.rnn.network import Gradients, Network, NetworkSpec
 from rnncli.rnn.optimiser import BETA1, BETA2, EPSILON, Optimiser, global_norm
 
@@ -18,7 +19,8 @@ def make_network():
 def make_gradients(network, step, rows):
     rng = np.random.default_rng(step)
     rows = np.array(rows, np.int32)
-    return Gradients(np.zeros(1), rng.normal(size=network.dense.flat.size), rng.normal(size=(rows.size, 3)), rows)
+    dense = rng.normal(size=network.dense.flat.size)
+    return Gradients(np.zeros(1), dense, {"embedding": SparseRows(rows, rng.normal(size=(rows.size, 3)))})
 
 
 def test_adam_is_algorithm_1_of_kingma_and_ba():
@@ -29,7 +31,7 @@ def test_adam_is_algorithm_1_of_kingma_and_ba():
     m, v = np.zeros_like(theta), np.zeros_like(theta)
     for t in range(1, 6):
         g = make_gradients(network, t, range(50))  # every row touched: the sparse rule equals the dense one
-        flat = np.concatenate([g.dense_P, g.embedding_UE.reshape(-1)])
+        flat = np.concatenate([g.dense_P, g.sparse["embedding"].values_UE.reshape(-1)])
         m, v = BETA1 * m + (1 - BETA1) * flat, BETA2 * v + (1 - BETA2) * flat**2
         theta -= 0.01 * (m / (1 - BETA1**t)) / (np.sqrt(v / (1 - BETA2**t)) + EPSILON)
         optimiser.step(network, g)
@@ -71,7 +73,7 @@ def test_clipping_scales_the_global_norm():
     network, twin = make_network(), make_network()
     g = make_gradients(network, 1, [3])
     norm = global_norm(g)
-    assert norm == pytest.approx(np.sqrt((g.dense_P**2).sum() + (g.embedding_UE**2).sum()), rel=1e-12)
+    assert norm == pytest.approx(np.sqrt((g.dense_P**2).sum() + (g.sparse["embedding"].values_UE ** 2).sum()), rel=1e-12)
     sgd = {"optimizer": "sgd", "lr": 1.0}
     returned = Optimiser(TrainingConfig(**sgd, clip_norm=0.5), network, True).step(network, g)
     assert returned == norm
@@ -126,7 +128,7 @@ def test_rules_are_those_of_their_papers(name):
         d = g.dense_P if decoupled else g.dense_P + 0.1 * dense
         sums[0], sums[1], step = RULES[name](d, sums[0], sums[1], t)
         dense = dense - 0.5 * 0.02 * (step + (0.1 * dense if decoupled else 0.0))
-        sums[2], sums[3], step = RULES[name](g.embedding_UE, sums[2], sums[3], t)  # no decay for an embedding
+        sums[2], sums[3], step = RULES[name](g.sparse["embedding"].values_UE, sums[2], sums[3], t)  # no decay for an embedding
         rows = rows - 0.5 * 0.02 * step
         optimiser.step(network, g, 0.5)
         np.testing.assert_allclose(network.dense.flat, dense, rtol=1e-11)

@@ -41,11 +41,11 @@ def test_every_gradient_matches_central_differences(cell, head, dropout):
     gradients = network.gradients(batch, y, key)
 
     def loss():
-        return float(network.gradients(batch, y, key).loss_B.mean())
+        return float(network.gradients(batch, y, key).loss_M.mean())
 
     assert relative_error(gradients.dense_P, central_differences(loss, network.dense.flat)) < 1e-6
     full = np.zeros_like(network.embedding_VE)
-    full[gradients.rows_U] = gradients.embedding_UE
+    full[gradients.sparse["embedding"].rows_U] = gradients.sparse["embedding"].values_UE
     assert relative_error(full, central_differences(loss, network.embedding_VE)) < 1e-6
 
 
@@ -70,9 +70,9 @@ def test_a_row_alone_gives_the_same_logits_bitwise():
     lengths = [5, 0, 3, 7, 1, 4, 2, 12, 9, 9, 3, 30, 1, 8, 8, 2, 6, 5, 21, 3]
     ids, offsets, _ = make_data(lengths, 3)
     together = pack_batch(ids, offsets, np.arange(len(lengths)))
-    logits = network.forward(together).logits_BC
+    logits = network.forward(together).logits_MC
     for b, row in enumerate(together.rows_B):
-        alone = network.forward(pack_batch(ids, offsets, np.array([row]))).logits_BC
+        alone = network.forward(pack_batch(ids, offsets, np.array([row]))).logits_MC
         np.testing.assert_array_equal(alone[0], logits[b])
 
 
@@ -80,14 +80,14 @@ def test_dropout_keeps_the_expected_share_and_is_off_without_a_key():
     network = make_network("rnn", "binary", np.float32, dropout=0.25)
     ids, offsets, _ = make_data([200] * 8, 2)
     batch = pack_batch(ids, offsets, np.arange(8))
-    plain, dropped = network.forward(batch).x_NE, network.forward(batch, np.uint64(9)).x_NE
+    plain, dropped = network.forward(batch).x_NI, network.forward(batch, np.uint64(9)).x_NI
     np.testing.assert_array_equal(plain, network.embedding_VE[batch.ids_N])
     zero = dropped == 0
     assert abs(zero.mean() - 0.25) < 0.02
     np.testing.assert_allclose(dropped[~zero], plain[~zero] / 0.75, rtol=1e-6)
-    again = network.forward(batch, np.uint64(9)).x_NE
+    again = network.forward(batch, np.uint64(9)).x_NI
     np.testing.assert_array_equal(dropped, again)
-    assert not np.array_equal(dropped, network.forward(batch, np.uint64(10)).x_NE)
+    assert not np.array_equal(dropped, network.forward(batch, np.uint64(10)).x_NI)
 
 
 @pytest.mark.parametrize("shard_rows", [1, 2, 5, 100])
@@ -142,7 +142,7 @@ def test_one_training_step_matches_torch():
     batch = pack_batch(ids, offsets, np.arange(5))
     gradients = network.gradients(batch, labels[batch.rows_B])
     ours = Optimiser(TrainingConfig(optimizer="sgd", lr=0.5, clip_norm=0.1), network, True).step(network, gradients)
-    assert gradients.loss_B.mean() == pytest.approx(loss.item(), rel=1e-5)
+    assert gradients.loss_M.mean() == pytest.approx(loss.item(), rel=1e-5)
     assert ours == pytest.approx(norm.item(), rel=1e-5)
     np.testing.assert_allclose(network.embedding_VE, embedding.weight.detach().numpy(), atol=1e-5)
     np.testing.assert_allclose(d["rnn.weight_hh_l0"], rnn.weight_hh_l0.detach().numpy(), atol=1e-5)

@@ -46,7 +46,7 @@ def make_data(lengths=LENGTHS, classes=3, shard_rows=3, seed=0):
 def test_logits_are_those_of_the_numpy_twin(cell, layers, bidirectional, pooling):
     network = make_network(cell, layers, bidirectional, pooling)
     ids, offsets, _, batch = make_data()
-    logits = network.forward(batch).logits_BC
+    logits = network.forward(batch).logits_MC
     d = {name: network.dense[name] for name in network.dense}
     for b, row in enumerate(batch.rows_B):
         x = network.embedding_VE[ids[offsets[row] : offsets[row + 1]]]
@@ -79,11 +79,11 @@ def test_gradients_with_dropout_match_central_differences(cell):
     kept, step, values = network.dense.flat.copy(), 1e-4, []
     for sign in (1.0, -1.0):
         network.dense.flat[:] = kept + sign * step * direction
-        values.append(network.gradients(batch, y, key).loss_B.mean())
+        values.append(network.gradients(batch, y, key).loss_M.mean())
     numeric = (values[0] - values[1]) / (2 * step)
     assert float(gradients.dense_P @ direction) == pytest.approx(numeric, rel=1e-6)
     network.dense.flat[:] = kept
-    assert not np.allclose(network.forward(batch).logits_BC, network.forward(batch, key).logits_BC)
+    assert not np.allclose(network.forward(batch).logits_MC, network.forward(batch, key).logits_MC)
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
@@ -92,9 +92,9 @@ def test_a_row_alone_gives_the_same_bits_as_in_a_batch(cell, pooling):
     network = make_network(cell, 2, True, pooling, dtype=np.float32, hidden=37)
     lengths = [5, 0, 3, 7, 1, 4, 2, 12, 9, 9, 3, 30, 1, 8, 8, 2, 6, 5, 21, 3]
     ids, offsets, _, together = make_data(lengths, shard_rows=16)
-    logits = network.forward(together).logits_BC
+    logits = network.forward(together).logits_MC
     for b, row in enumerate(together.rows_B):
-        alone = network.forward(pack_batch(ids, offsets, np.array([row]))).logits_BC
+        alone = network.forward(pack_batch(ids, offsets, np.array([row]))).logits_MC
         np.testing.assert_array_equal(alone[0], logits[b])
 
 

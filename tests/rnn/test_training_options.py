@@ -10,7 +10,8 @@ from rnncli.errors import ConfigError
 from rnncli.rnn.network import Network, NetworkSpec
 from rnncli.rnn.packing import pack_batch
 from rnncli.rnn.schedule import factor, plateaus
-from rnncli.rnn.training import combined, label_weights
+from rnncli.rnn.classification import label_weights
+from rnncli.rnn.training import combined
 
 V = 6
 
@@ -56,15 +57,15 @@ def test_weights_and_smoothing_are_what_the_gradient_is_of(head):
     y, weights = labels[batch.rows_B], np.array([0.5, 2.0, 1.0, 3.0, 0.1])
 
     def loss():
-        logits = network.forward(batch).logits_BC
+        logits = network.forward(batch).logits_MC
         z = np.concatenate([np.zeros_like(logits), logits], axis=1) if head == "binary" else logits
         log_p = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
         q = np.full(z.shape, 0.2 / classes)
         q[np.arange(5), y] += 0.8
         return float((-(q * log_p).sum(axis=1) * weights).sum() / weights.sum())
 
-    gradients = network.gradients(batch, y, weights_B=weights, smoothing=0.2)
-    assert float((gradients.loss_B * weights).sum() / weights.sum()) == pytest.approx(loss(), rel=1e-12)
+    gradients = network.gradients(batch, y, weights_M=weights, smoothing=0.2)
+    assert float((gradients.loss_M * weights).sum() / weights.sum()) == pytest.approx(loss(), rel=1e-12)
     assert relative_error(gradients.dense_P, central_differences(loss, network.dense.flat)) < 1e-6
 
 
@@ -73,15 +74,15 @@ def test_cross_entropy_with_weights_and_smoothing_matches_torch():
     network, ids, offsets, labels = make("multiclass")
     batch = pack_batch(ids, offsets, np.arange(5))
     y, by_class = labels[batch.rows_B], np.array([0.5, 2.0, 1.5])
-    logits = torch.from_numpy(network.forward(batch).logits_BC)
+    logits = torch.from_numpy(network.forward(batch).logits_MC)
     expected = torch.nn.functional.cross_entropy(
         logits, torch.from_numpy(y.astype(np.int64)), torch.from_numpy(by_class)
     )
-    gradients = network.gradients(batch, y, weights_B=by_class[y])
-    own = (gradients.loss_B * by_class[y]).sum() / by_class[y].sum()
+    gradients = network.gradients(batch, y, weights_M=by_class[y])
+    own = (gradients.loss_M * by_class[y]).sum() / by_class[y].sum()
     assert own == pytest.approx(expected.item(), rel=1e-12)
     smooth = torch.nn.functional.cross_entropy(logits, torch.from_numpy(y.astype(np.int64)), label_smoothing=0.3)
-    assert network.gradients(batch, y, smoothing=0.3).loss_B.mean() == pytest.approx(smooth.item(), rel=1e-12)
+    assert network.gradients(batch, y, smoothing=0.3).loss_M.mean() == pytest.approx(smooth.item(), rel=1e-12)
 
 
 def test_accumulated_gradients_are_those_of_one_large_batch():
@@ -94,16 +95,16 @@ def test_accumulated_gradients_are_those_of_one_large_batch():
         parts.append((network.gradients(batch, labels[batch.rows_B]), float(len(rows))))
     got = combined(parts)
     np.testing.assert_allclose(got.dense_P, expected.dense_P, atol=1e-12)
-    np.testing.assert_array_equal(got.rows_U, expected.rows_U)
-    np.testing.assert_allclose(got.embedding_UE, expected.embedding_UE, atol=1e-12)
+    np.testing.assert_array_equal(got.sparse["embedding"].rows_U, expected.sparse["embedding"].rows_U)
+    np.testing.assert_allclose(got.sparse["embedding"].values_UE, expected.sparse["embedding"].values_UE, atol=1e-12)
 
 
 def test_label_weights():
     data = LabelledIds(np.zeros(6, np.int32), np.arange(7), np.array([0, 0, 0, 1, 1, 2], np.int32))
     labels = ["a", "b", "c"]
-    assert label_weights(TrainingConfig(), data, labels) is None
-    balanced = label_weights(TrainingConfig(class_weights="balanced"), data, labels)
+    assert label_weights(TrainingConfig(), data.labels, labels) is None
+    balanced = label_weights(TrainingConfig(class_weights="balanced"), data.labels, labels)
     np.testing.assert_allclose(balanced, [6 / 9, 1.0, 2.0])
-    np.testing.assert_allclose(label_weights(TrainingConfig(class_weights={"b": 3.0}), data, labels), [1.0, 3.0, 1.0])
+    np.testing.assert_allclose(label_weights(TrainingConfig(class_weights={"b": 3.0}), data.labels, labels), [1.0, 3.0, 1.0])
     with pytest.raises(ConfigError, match="no label 'd'"):
-        label_weights(TrainingConfig(class_weights={"d": 3.0}), data, labels)
+        label_weights(TrainingConfig(class_weights={"d": 3.0}), data.labels, labels)
