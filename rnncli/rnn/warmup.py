@@ -41,13 +41,17 @@ def _tiny(spec: NetworkSpec) -> NetworkSpec:
 
 def warmup() -> None:
     """Every cell, head, pooling and optimiser, in float32 (training) and float64 (gradient checks, inspection)."""
+    base = NetworkSpec("rnn", "binary", 4, 3, 5, 2, 0.5, 2)
     ways = (
-        ("rnn", "binary", "adam", "last", False),
-        ("relu", "multiclass", "sgd", "max", False),
-        ("lstm", "binary", "adam", "attention", True),
-        ("gru", "binary", "adam", "mean", True),
+        (base, "adam"),
+        (replace(base, cell="relu", head="multiclass", pooling="max"), "sgd"),
+        (replace(base, cell="lstm", pooling="attention", bidirectional=True), "adam"),
+        (replace(base, cell="gru", pooling="mean", bidirectional=True, features=1), "adam"),
+        (replace(base, cell="lstm", head="multiclass", pooling="each", bidirectional=True, features=1), "adam"),
+        (replace(base, cell="gru", head="multiclass", pooling="each", tied=True), "sgd"),
+        (replace(base, cell="lstm", head="multilabel"), "rmsprop"),
+        (replace(base, cell="lstm", head="regression", inputs=2), "adagrad"),
     )
     for dtype in (np.float32, np.float64):
-        for cell, head, optimizer, pooling, bidirectional in ways:
-            spec = NetworkSpec(cell, head, 4, 3, 5, 2, 0.5, 2, bidirectional, pooling)
+        for spec, optimizer in ways:
             prepare(spec, TrainingConfig.model_validate({"optimizer": optimizer}), dtype)
