@@ -18,7 +18,8 @@ from rnncli.kernels.matmul import add_product, add_product_of_transpose
 from rnncli.kernels.sequence import clear, copy_row
 
 _exp = scalar.exp
-TILE = 1024  # words
+TILE = 512  # words
+ROWS = 128  # tokens of a tile at a time: their logits stay in cache from the product to the last pass over them
 GROUPS = 16
 LANES = 16  # running sums of a row: one order that still vectorises
 
@@ -81,13 +82,15 @@ def wide_forward(e_flat, top_KN, sum_KN, target_N, h_NO, w_VO, b_V, y_N):
         e_NV = e_flat[n_size * v0 : n_size * v1].reshape((n_size, v1 - v0))
         w_t_OV = np.empty((w_VO.shape[1], v1 - v0), w_VO.dtype)
         _transposed(w_t_OV, w_VO[v0:v1])
-        for n in range(n_size):
-            copy_row(e_NV[n], b_V[v0:v1])
-        add_product(e_NV, h_NO, w_t_OV)
-        for n in range(n_size):
-            if v0 <= y_N[n] < v1:
-                target_N[n] = e_NV[n, y_N[n] - v0]
-        _exponentials(e_NV, top_KN[k], sum_KN[k])
+        for n0 in range(0, n_size, ROWS):
+            n1 = min(n_size, n0 + ROWS)
+            for n in range(n0, n1):
+                copy_row(e_NV[n], b_V[v0:v1])
+            add_product(e_NV[n0:n1], h_NO[n0:n1], w_t_OV)
+            for n in range(n0, n1):
+                if v0 <= y_N[n] < v1:
+                    target_N[n] = e_NV[n, y_N[n] - v0]
+            _exponentials(e_NV[n0:n1], top_KN[k, n0:n1], sum_KN[k, n0:n1])
 
 
 @parallel_kernel
@@ -109,18 +112,20 @@ def wide_backward(dh_GNO, dw_VO, db_V, e_flat, top_KN, log_z_N, scale_N, smoothi
             db = db_V[v0:v1]
             for v in range(db.size):
                 db[v] = 0
-            for n in range(n_size):
-                row = d_NV[n]
-                factor = w_VO.dtype.type(np.exp(top_KN[k, n] - log_z_N[n]))
-                for v in range(row.size):
-                    row[v] = scale_N[n] * (row[v] * factor - other)
-                if v0 <= y_N[n] < v1:
-                    row[y_N[n] - v0] -= scale_N[n] * (1 - smoothing)
-                for v in range(row.size):
-                    db[v] += row[v]
-            add_product(dh_GNO[g], d_NV, w_VO[v0:v1])
             clear(dw_VO[v0:v1])
-            add_product_of_transpose(dw_VO[v0:v1], d_NV, h_NO)
+            for n0 in range(0, n_size, ROWS):
+                n1 = min(n_size, n0 + ROWS)
+                for n in range(n0, n1):
+                    row = d_NV[n]
+                    factor = w_VO.dtype.type(np.exp(top_KN[k, n] - log_z_N[n]))
+                    for v in range(row.size):
+                        row[v] = scale_N[n] * (row[v] * factor - other)
+                    if v0 <= y_N[n] < v1:
+                        row[y_N[n] - v0] -= scale_N[n] * (1 - smoothing)
+                    for v in range(row.size):
+                        db[v] += row[v]
+                add_product(dh_GNO[g, n0:n1], d_NV[n0:n1], w_VO[v0:v1])
+                add_product_of_transpose(dw_VO[v0:v1], d_NV[n0:n1], h_NO[n0:n1])
 
 
 @parallel_kernel

@@ -37,6 +37,7 @@ class Readout:
     def __init__(self, spec: NetworkSpec) -> None:
         self.spec, self.head = spec, HEADS[spec.head]
         self.table = ("embedding" if spec.tied else "output") if spec.wide else None
+        self._room: Array = np.empty(0, np.float32)  # for a wide head's logits, kept: fresh memory is slow to touch
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of the dense parameters."""
@@ -93,7 +94,10 @@ class Readout:
         """-log p of every token's target over the whole vocabulary."""
         weight_VO, n = self.weight(dense, tables), read_NO.shape[0]
         tiles = -(-weight_VO.shape[0] // wide_softmax.TILE)
-        e_flat = np.empty(n * weight_VO.shape[0], read_NO.dtype)
+        size = n * weight_VO.shape[0]
+        if self._room.size < size or self._room.dtype != read_NO.dtype:
+            self._room = np.empty(size, read_NO.dtype)
+        e_flat = self._room[:size]
         top_KN, sum_KN = np.empty((tiles, n)), np.empty((tiles, n))
         target_N = np.empty(n, read_NO.dtype)
         wide_softmax.wide_forward(e_flat, top_KN, sum_KN, target_N, read_NO, weight_VO, dense[BIAS], targets)
@@ -133,7 +137,7 @@ class Readout:
 
 @dataclass(frozen=True)
 class WideRun:
-    """What the forward pass of a wide head leaves behind."""
+    """What the forward pass of a wide head leaves behind, until the next one."""
 
     loss_N: NDArray[np.float64]
     e_flat: Array
