@@ -72,7 +72,7 @@ def test_gradients_of_a_loss_at_every_token(cell, layers, bidirectional):
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 @pytest.mark.parametrize("tied", [False, True])
 def test_gradients_of_a_softmax_in_tiles(cell, tied):
-    words = 2 * TILE + 30  # three tiles, the last one of another width
+    words = 4 * TILE + 30  # five tiles, the last one of another width
     assert words > WIDE
     network, _, targets, batch = make(
         "multiclass", "each", cell, classes=words, vocabulary=words, embedding_dim=H, tied=tied, layers=2
@@ -107,7 +107,7 @@ def test_a_head_at_every_token_reads_the_twins_states(cell):
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_tiles_give_what_one_softmax_gives(smoothing):
-    words = 2 * TILE + 30
+    words = 4 * TILE + 30
     network, _, targets, batch = make("multiclass", "each", "gru", classes=words)
     weights = np.random.default_rng(0).uniform(0.5, 2.0, targets.size)
     got = network.gradients(batch, targets, weights_M=weights, smoothing=smoothing)
