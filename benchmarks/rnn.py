@@ -8,8 +8,8 @@ Adam, in float32 with two threads (--threads). The vocabulary (--vocabulary) mat
 PyTorch and JAX have it by default, updates every row at every step, this project those of the batch. Every program runs in
 a process of its own; they take turns, and ratios are taken within a round. The peers are left out where they are not
 installed. --epoch-data is a labelled TSV (label, text): one epoch of its own lengths, for PyTorch with packed sequences and
-batches sorted by length, for JAX padded to buckets; then all its rows are labelled. GFLOP/s counts the products of the recurrence, forward and backward,
-and is shown beside the peak that fused multiply-adds reach on this machine.
+batches sorted by length, for JAX padded to buckets; then all its rows are labelled. GFLOP/s counts the products of the
+recurrence, forward and backward, and is shown beside the peak that fused multiply-adds reach on this machine.
 """
 
 import argparse
@@ -92,7 +92,9 @@ def main() -> None:
             print("| " + " | ".join(cells) + " |", flush=True)
             results.append({"cell": cell, "size": size, "runs": runs})
     if arguments.epoch_data:
-        print("\n| cell | one epoch, s | x torch | x jax | labelling all rows, s | x torch |\n|---|---|---|---|---|---|")
+        print(
+            "\n| cell | one epoch, s | x torch | x jax | labelling all rows, s | x torch |\n|---|---|---|---|---|---|"
+        )
         for cell in arguments.cells:
             runs = {name: [] for name in names}
             for _ in range(arguments.rounds):

@@ -136,6 +136,19 @@ class LanguageResult(Result):
 
 
 @dataclass(frozen=True)
+class RegressionResult(Result):
+    """How far predicted numbers are from the true ones."""
+
+    n: int  # rows
+    outputs: int  # numbers of a row
+    mse: float
+    rmse: float
+    mae: float
+    r2: float | None  # null where the true numbers do not vary
+    baselines: dict[str, dict[str, float]] | None = None  # mse and mae of simple guesses, by name
+
+
+@dataclass(frozen=True)
 class ParameterRow(Result):
     """One array of numbers of a model."""
 

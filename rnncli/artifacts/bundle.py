@@ -103,7 +103,9 @@ def _load(path: Path, kind: str | None) -> ModelFile:
         if about["format_version"] > FORMAT_VERSION:
             raise ArtifactError(f"{path}: was written by a newer rnncli; upgrade rnncli to read it")
         if kind is not None and about["kind"] != kind:
-            raise ArtifactError(f"{path}: is {with_article(str(about['kind']))}; this command needs {with_article(kind)}")
+            raise ArtifactError(
+                f"{path}: is {with_article(str(about['kind']))}; this command needs {with_article(kind)}"
+            )
         # Indexing copies out of the mapping: the arrays outlive the file.
         tensors = {name: np.array(file.get_tensor(name)) for name in sorted(file.keys())}
     return ModelFile(kind=about["kind"], tensors=tensors, meta=about["meta"])

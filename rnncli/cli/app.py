@@ -27,6 +27,7 @@ from rnncli.cli import (
     train_classifier,
     train_embeddings,
     train_lm,
+    train_regressor,
     train_tagger,
     warmup,
 )
@@ -37,6 +38,7 @@ from rnncli.errors import ExitCode, RnncliError, Terminated
 COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("train-embeddings", train_embeddings.train_embeddings),
     ("train-classifier", train_classifier.train_classifier),
+    ("train-regressor", train_regressor.train_regressor),
     ("train-tagger", train_tagger.train_tagger),
     ("train-lm", train_lm.train_lm),
     ("predict", predict.predict),

@@ -20,6 +20,7 @@ class ConfigCommand(StrEnum):
     """The commands that take a config."""
 
     TRAIN_CLASSIFIER = "train-classifier"
+    TRAIN_REGRESSOR = "train-regressor"
     TRAIN_TAGGER = "train-tagger"
     TRAIN_LM = "train-lm"
     TRAIN_EMBEDDINGS = "train-embeddings"
@@ -164,11 +165,13 @@ def schema(command: CommandArg) -> None:
 def _schemas() -> "dict[ConfigCommand, type[StrictModel]]":
     from rnncli.config.embeddings import EmbeddingsConfig
     from rnncli.config.inspection import GradientCheckConfig, InspectConfig
+    from rnncli.config.regression import RegressorConfig
     from rnncli.config.rnn import ClassifierConfig
     from rnncli.config.sequences import LanguageModelConfig, TaggerConfig
 
     return {
         ConfigCommand.TRAIN_CLASSIFIER: ClassifierConfig,
+        ConfigCommand.TRAIN_REGRESSOR: RegressorConfig,
         ConfigCommand.TRAIN_TAGGER: TaggerConfig,
         ConfigCommand.TRAIN_LM: LanguageModelConfig,
         ConfigCommand.TRAIN_EMBEDDINGS: EmbeddingsConfig,

@@ -24,7 +24,9 @@ class Format(StrEnum):
 
 def evaluate(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Run folder or model file of a recurrent network.")],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Labelled file, tagged file or text; - is standard input.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Labelled file, tagged file or text; - is standard input.")
+    ],
     format_: Annotated[Format, typer.Option("--format", help="How a labelled file is read.")] = Format.AUTO,
     text_column: Annotated[str, typer.Option("--text-column", help="Column or key of the text.")] = "text",
     label_column: Annotated[
@@ -34,7 +36,7 @@ def evaluate(
     json: JsonOpt = False,
     threads: ThreadsOpt = None,
 ) -> None:
-    """Measure a classifier, a tagger or a language model on a file of its kind.
+    """Measure a classifier, a regressor, a tagger or a language model on a file of its kind.
 
     \b
     Examples:
@@ -44,7 +46,7 @@ def evaluate(
     set_thread_environment(threads)
     from rnncli.cli.render import print_json
     from rnncli.pipelines import evaluate as pipeline
-    from rnncli.results import EvalResult, TaggingResult
+    from rnncli.results import EvalResult, RegressionResult, TaggingResult
 
     result = pipeline.run(model, file, format_=format_.value, text_column=text_column, label_column=label_column)
     if json:
@@ -53,6 +55,10 @@ def evaluate(
         _show_labels(result)
     elif isinstance(result, TaggingResult):
         _show_tags(result)
+    elif isinstance(result, RegressionResult):
+        r2 = "" if result.r2 is None else f"  R2 {result.r2:.4f}"
+        typer.echo(f"{result.n:,} rows of {result.outputs}  MSE {result.mse:.4g}  RMSE {result.rmse:.4g}{r2}")
+        typer.echo(f"MAE {result.mae:.4g}")
     else:
         typer.echo(f"{result.tokens:,} tokens ({result.unit}s), {result.unknown_share:.2%} of them unknown")
         typer.echo(f"loss {result.loss:.4f} nats  perplexity {result.perplexity:.2f}  {result.bits_per_token:.4f} bits")

@@ -233,10 +233,12 @@ def _problems(item: Any, schema: type[BaseModel], layers: _Layers, path: Path | 
     place = layers.place_of(keys)
     where, line = (place.where, place.line) if place else (str(path) if path else "", 0)
     if item["type"] == "missing":
-        for needed, field, is_section in schema_fields(schema):
-            if needed[: len(keys)] == keys and not is_section and field.is_required():
-                add = "" if path else "; give a config file (-c) or --set " + ".".join(needed) + "=..."
-                yield _Problem(where, line, f"{'.'.join(needed)}: required key is missing ({field.title}){add}")
+        inside = [entry for entry in schema_fields(schema) if entry[0][: len(keys)] == keys]
+        required = [entry for entry in inside if entry[1].is_required() and not entry[2]] or inside[:1]
+        add = "" if path else "; give a config file (-c) or --set {}=..."
+        for needed, field, _ in required:
+            told = f"{'.'.join(needed)}: required key is missing ({field.title}){add.format('.'.join(needed))}"
+            yield _Problem(where, line, told)
     elif item["type"] == "extra_forbidden":
         unknown = tuple(str(key) for key in keys)
         near = nearest_key(unknown, schema)

@@ -108,7 +108,9 @@ class TrainingConfig(StrictModel):
     bptt_stride: PositiveInt | None = Field(
         None, title="Losses at each step: new steps in a window, the rest of bptt_steps is read again; null: all new"
     )
-    average_best: PositiveInt = Field(1, title="Keep so many of the best epochs; the model is the mean of their weights")
+    average_best: PositiveInt = Field(
+        1, title="Keep so many of the best epochs; the model is the mean of their weights"
+    )
     patience: NonNegativeInt = Field(3, title="Epochs without a better validation score before stopping, 0 never stops")
 
 

@@ -8,7 +8,7 @@ from pydantic.fields import FieldInfo
 from rnncli.config.keys import schema_fields, section_models
 from rnncli.config.yaml12 import dump_value
 
-# What a template puts in the place of a required value.
+# What a template puts in the place of a required value, or of one that nearly everybody needs.
 PLACEHOLDERS: dict[tuple[str, ...], Any] = {
     ("corpus", "paths"): ["corpus.txt"],
     ("data", "train"): "train.tsv",
@@ -25,7 +25,7 @@ def template_yaml(schema: type[BaseModel]) -> str:
     """A commented config with every key at its default; required keys hold a placeholder and say so."""
     tree: dict[str, Any] = {}
     for keys, field, is_section in schema_fields(schema):
-        if field.is_required() and not is_section:
+        if (field.is_required() or keys in PLACEHOLDERS) and not is_section:
             here = tree
             for key in keys[:-1]:
                 here = here.setdefault(key, {})

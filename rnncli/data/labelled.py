@@ -102,7 +102,7 @@ def encode_labelled(
                     f"{records.path}:{line}: label {label!r} is not among those of the model: {known}{more}"
                 )
     if separator is None:
-        numbers: NDArray[Any] = np.array([label_index[label] for label, in sets], dtype=np.int32)
+        numbers: NDArray[Any] = np.array([label_index[label] for (label,) in sets], dtype=np.int32)
     else:
         numbers = np.zeros((len(sets), len(label_index)), np.float32)
         for row, labels in enumerate(sets):

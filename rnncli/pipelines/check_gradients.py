@@ -11,8 +11,8 @@ from rnncli.inspection.gradient_check import check_gradients
 from rnncli.pipelines.inspect_gradients import probe_rows
 from rnncli.results import GradientCheckResult
 from rnncli.rnn.network import Network
-from rnncli.rnn.spec import NetworkSpec
 from rnncli.rnn.packing import pack_batch
+from rnncli.rnn.spec import NetworkSpec
 
 SHARD_ROWS = 2  # so that even a small batch has several shards to sum
 

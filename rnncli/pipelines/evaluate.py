@@ -8,12 +8,14 @@ from rnncli.data.readers import read_labelled
 from rnncli.data.running import encode_running, read_running
 from rnncli.data.tagged import read_tagged
 from rnncli.pipelines.models import load_recurrent
+from rnncli.pipelines.regression_inputs import evaluate_regressor
 from rnncli.pipelines.train_lm import token_unit
 from rnncli.pipelines.train_tagger import encode
-from rnncli.results import EvalResult, LanguageResult, TaggingResult
+from rnncli.results import EvalResult, LanguageResult, RegressionResult, TaggingResult
 from rnncli.rnn.classification import evaluate_network
 from rnncli.rnn.classifier import Classifier
 from rnncli.rnn.language import LanguageModel, evaluate_language
+from rnncli.rnn.regression import Regressor
 from rnncli.rnn.tagging import Tagger, evaluate_tagger
 
 ONE_PIECE = 1
@@ -26,8 +28,8 @@ def run(
     format_: DataFormat = "auto",
     text_column: str = "text",
     label_column: str | None = None,
-) -> EvalResult | TaggingResult | LanguageResult:
-    """Classifier: accuracy, precision, recall, F1, confusion. Tagger: token accuracy, span F1. Language model: perplexity.
+) -> EvalResult | RegressionResult | TaggingResult | LanguageResult:
+    """Classifier: accuracy, F1, confusion. Regressor: errors. Tagger: token accuracy, span F1. Language model: perplexity.
 
     Raises UsageError, CorpusError, ArtifactError.
     """
@@ -38,6 +40,8 @@ def run(
     if isinstance(loaded, Tagger):
         texts = read_tagged(file, loaded.token_column, label_column or -1, loaded.columns)
         return evaluate_tagger(loaded.network, encode(loaded, texts), loaded.labels)
+    if isinstance(loaded, Regressor):
+        return evaluate_regressor(loaded, file, format_, text_column, label_column or "label")
     return _evaluate_classifier(loaded, file, format_, text_column, label_column or "label")
 
 

@@ -4,29 +4,29 @@ from pathlib import Path
 
 from rnncli.artifacts.bundle import ModelFile, load_model
 from rnncli.errors import ArtifactError
+from rnncli.pipelines.models import RECURRENT
 from rnncli.results import CostLine, InfoResult, ParameterRow
-from rnncli.rnn.classifier import Classifier
 from rnncli.rnn.describe import NOT_TRAINED, cost_line, parameter_table
 
 USUAL_LENGTH = 100
 
 
 def run(model: Path, length: int | None = None) -> InfoResult:
-    """Describe a classifier or an embeddings model; `length` is that of a text, in tokens, for the cost line.
+    """Describe a recurrent network or an embeddings model; `length` is that of a text, in tokens, for the cost line.
 
     Raises UsageError for a missing file, ArtifactError for a damaged one.
     """
     stored = load_model(model)
-    if stored.kind == "classifier":
-        return _classifier(model, stored, length or USUAL_LENGTH)
+    if stored.kind in RECURRENT:
+        return _recurrent(model, stored, length or USUAL_LENGTH)
     if stored.kind == "embeddings":
         return _embeddings(model, stored)
     raise ArtifactError(f"{model}: is a {stored.kind}; info describes finished models")
 
 
-def _classifier(model: Path, stored: ModelFile, length: int) -> InfoResult:
+def _recurrent(model: Path, stored: ModelFile, length: int) -> InfoResult:
     try:
-        network = Classifier.from_stored(stored.tensors, stored.meta).network
+        network = RECURRENT[stored.kind].from_stored(stored.tensors, stored.meta).network
     except ArtifactError as error:
         raise ArtifactError(f"{model}: {error}") from error
     config = stored.meta.get("config", {})

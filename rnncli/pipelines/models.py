@@ -17,13 +17,14 @@ from rnncli.events import Note, OnEvent, ignore
 from rnncli.results import DamageReport
 from rnncli.rnn.classifier import Classifier
 from rnncli.rnn.language import LanguageModel
+from rnncli.rnn.regression import Regressor
 from rnncli.rnn.tagging import Tagger
 
 LONGEST_HEADER = 100_000_000  # bytes; the bound safetensors itself sets
 
 
-Recurrent = Classifier | Tagger | LanguageModel
-RECURRENT: dict[str, type[Recurrent]] = {kind.kind: kind for kind in (Classifier, Tagger, LanguageModel)}
+Recurrent = Classifier | Regressor | Tagger | LanguageModel
+RECURRENT: dict[str, type[Recurrent]] = {kind.kind: kind for kind in (Classifier, Regressor, Tagger, LanguageModel)}
 
 
 def load_recurrent(path: Path, kind: str | None = None) -> Recurrent:

@@ -64,7 +64,9 @@ def run(
         raise UsageError("data.features: texts have no columns; column:... is for train-tagger")
     if (config.model.head == "multilabel") != (d.label_separator is not None):
         raise UsageError("model.head multilabel and data.label_separator go together; set both or neither")
-    return run_training(config, (d.train, d.valid, d.test), lambda told: _prepare(config, told), output, force, resume, on_event)
+    return run_training(
+        config, (d.train, d.valid, d.test), lambda told: _prepare(config, told), output, force, resume, on_event
+    )
 
 
 def _prepare(config: ClassifierConfig, on_event: OnEvent) -> Prepared:

@@ -116,5 +116,3 @@ def _prepare(config: TaggerConfig, on_event: OnEvent) -> Prepared:
     mean_length = float(train.sequences.lengths.mean())
     shown = SHOWN_SPANS if is_bio(labels) else SHOWN
     return Prepared(network, task, model, measure, shown, mean_length, "sentence", labels, hit_rate)
-
-

@@ -187,4 +187,3 @@ def check_truncation(training: TrainingConfig, possible: bool, why: str) -> None
         raise UsageError(f"training.bptt_steps: {why}; leave it out")
     if training.bptt_steps is None or (training.bptt_stride or 1) > training.bptt_steps:
         raise UsageError("training.bptt_stride: must be no longer than training.bptt_steps")
-

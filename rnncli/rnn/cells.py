@@ -100,7 +100,9 @@ def _gru(name: str, before: bool) -> Cell:
 CELLS = {
     "rnn": _simple("rnn", relu=False),
     "relu": _simple("relu", relu=True),
-    "lstm": Cell("lstm", 4, rnn_lstm.lstm_forward, rnn_lstm.lstm_backward, rnn_lstm.LstmCache, (4, 1, 1, 1, 1), states=2),
+    "lstm": Cell(
+        "lstm", 4, rnn_lstm.lstm_forward, rnn_lstm.lstm_backward, rnn_lstm.LstmCache, (4, 1, 1, 1, 1), states=2
+    ),
     "gru": _gru("gru", before=False),
     "gru_before": _gru("gru_before", before=True),
 }

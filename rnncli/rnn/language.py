@@ -43,7 +43,9 @@ def shifted(data: RunningIds) -> NDArray[np.int32]:
     return np.append(np.int32(data.end_of_line), data.ids[:-1]).astype(np.int32)
 
 
-def evaluate_language(network: Network, data: RunningIds, unit: str, pieces: int = EVALUATION_STREAMS) -> LanguageResult:
+def evaluate_language(
+    network: Network, data: RunningIds, unit: str, pieces: int = EVALUATION_STREAMS
+) -> LanguageResult:
     """Mean loss of every token given all before it in its piece of the text, dropout off.
 
     The text is cut into `pieces` pieces of like length; a piece begins without a past, which costs a little.

@@ -89,7 +89,9 @@ class Network:
         """First values: W_hh as `how` says, Glorot for the other weights, small normal numbers for what is looked up."""
         self.stack.initialise(self.dense, how, seed)  # the query begins at zero: all tokens alike
         if WEIGHT in self.dense.slots:
-            self.dense[WEIGHT][:] = init.xavier(rng.key(seed, rng.Stream.INIT, part=HEAD_PART), self.dense[WEIGHT].shape)
+            self.dense[WEIGHT][:] = init.xavier(
+                rng.key(seed, rng.Stream.INIT, part=HEAD_PART), self.dense[WEIGHT].shape
+            )
         for name, table in self.tables.items():
             draws = rng.normals(rng.key(seed, rng.Stream.INIT, part=TABLE_PARTS[name]), table.size)
             table[:] = 0.1 * draws.reshape(table.shape)

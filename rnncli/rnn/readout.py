@@ -70,7 +70,9 @@ class Readout:
             self.head.loss(loss_M, dlogits_MC, logits_MC, targets, scale_M, smoothing)
         return loss_M, dlogits_MC
 
-    def backward(self, dense: ParamStore, dflat_SP: Array, dlogits_MC: Array, read_MO: Array, batch: PackedBatch) -> Array:
+    def backward(
+        self, dense: ParamStore, dflat_SP: Array, dlogits_MC: Array, read_MO: Array, batch: PackedBatch
+    ) -> Array:
         """dL/dread (M, O) of a head whose weight is dense; its own gradients are added into dflat_SP."""
         dread_MO = np.empty_like(read_MO)
         w, b = dense.slots[WEIGHT], dense.slots[BIAS]

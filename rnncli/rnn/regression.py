@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnncli.data.features import FeatureTables
+from rnncli.data.forecast import naive_forecasts
 from rnncli.data.labelled import encode_texts
 from rnncli.data.numeric import NumericRows, Standardiser
 from rnncli.data.tokenise import Tokenizer
@@ -39,16 +40,19 @@ class NumberRows:
 
     sequences: Sequences
     targets: NDArray[np.float32]  # (n, O)
+    guess: Array | None = None  # (n, O) what the targets are relative to
 
     @classmethod
-    def of_series(cls, rows: NumericRows) -> "NumberRows":
+    def of_series(cls, rows: NumericRows, guess: Array | None = None) -> "NumberRows":
         """Series or windows of one."""
-        return cls(Sequences(rows.starts, rows.lengths, values=rows.values), rows.targets)
+        return cls(Sequences(rows.starts, rows.lengths, values=rows.values), rows.targets, guess)
 
 
 def evaluate_regression(network: Network, data: NumberRows, scale: Standardiser | None) -> RegressionResult:
     """Errors of every output, in the scale of the network, or in that of the data where `scale` is given."""
     predicted, true = predict_logits(network, data.sequences), data.targets.astype(np.float64)
+    if data.guess is not None:
+        predicted, true = predicted + data.guess, true + data.guess
     if scale is not None:
         predicted, true = scale.invert(predicted), scale.invert(true)
     return regression_scores(true, predicted)
@@ -78,6 +82,8 @@ class Regressor:
     targets: list[str]  # names of the columns that are foretold
     window: int = 0
     horizon: int = 0
+    season: int = 0
+    anchor: str = "none"  # what a forecaster's numbers are relative to: none, last or season
     vocab: Vocabulary | None = None
     tokenizer: Tokenizer | None = None
     max_length: int | None = None
@@ -100,6 +106,26 @@ class Regressor:
             values = self.input_scale.apply(values)
         return Sequences(np.cumsum(lengths) - lengths, lengths, values=values.astype(np.float32))
 
+    def guess(self, values: Array, origins: NDArray[np.int64]) -> Array | None:
+        """What is added to the outputs (n, O) of the rows from each origin on, in the scale of the network."""
+        if self.anchor == "none":
+            return None
+        columns = np.array([self.channels.index(name) for name in self.targets], np.int64)
+        name = {"last": "persistence", "season": "seasonal"}[self.anchor]
+        return naive_forecasts(values, columns, self.horizon, self.season, origins)[name]
+
+    def foretell(self, table: Array) -> Array:
+        """The steps (horizon, targets) that follow a table (rows, channels) of at least `window` rows."""
+        assert self.input_scale is not None
+        assert self.target_scale is not None
+        values = self.input_scale.apply(table)
+        end = np.array([len(values)])
+        guess = self.guess(values, end)
+        window = values[-self.window :] - (0.0 if guess is None else values[-1])
+        rows = Sequences(np.zeros(1, np.int64), np.array([self.window]), values=window.astype(np.float32))
+        outputs = predict_logits(self.network, rows) + (0.0 if guess is None else guess)
+        return np.asarray(self.target_scale.invert(outputs)).reshape(self.horizon, -1)
+
     def predict(self, data: Sequences) -> NDArray[np.float64]:
         """Numbers (n, O) in the scale of the data."""
         outputs = predict_logits(self.network, data)
@@ -120,6 +146,8 @@ class Regressor:
             "targets": self.targets,
             "window": self.window,
             "horizon": self.horizon,
+            "season": self.season,
+            "anchor": self.anchor,
             "tokenizer": None if self.tokenizer is None else self.tokenizer.to_json(),
             "max_length": self.max_length,
         }
@@ -136,6 +164,7 @@ class Regressor:
         return cls(
             stored_network(tensors, meta), str(meta["input"]), scale("target_scale"), scale("input_scale"),
             list(meta["channels"]), list(meta["targets"]), int(meta["window"]), int(meta["horizon"]),
+            int(meta["season"]), str(meta["anchor"]),
             stored_vocabulary(tensors) if text else None, Tokenizer.from_json(meta["tokenizer"]) if text else None,
             meta["max_length"], stored_features(tensors) if text else None,
         )  # fmt: skip

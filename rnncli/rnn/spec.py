@@ -31,7 +31,13 @@ class NetworkSpec:
 
     @classmethod
     def of(
-        cls, model: RecurrentConfig, vocabulary: int, embedding_dim: int, classes: int, head: str, **more: int | bool | str
+        cls,
+        model: RecurrentConfig,
+        vocabulary: int,
+        embedding_dim: int,
+        classes: int,
+        head: str,
+        **more: int | bool | str,
     ) -> "NetworkSpec":
         """The network that a config describes, for so many tokens and outputs; `more` are further fields by name."""
         cell = "gru_before" if (model.cell, model.reset_gate) == ("gru", "before") else model.cell

@@ -123,7 +123,9 @@ class TaggingTask:
             longest = max(1, int(some.lengths.max()))
             back = min(self.config.bptt_steps or longest, longest)
             stride = min(self.config.bptt_stride or back, back)
-            parts = list(window_steps(network, some, back, stride, self._term, self._key(epoch, i), self.config.label_smoothing))
+            parts = list(
+                window_steps(network, some, back, stride, self._term, self._key(epoch, i), self.config.label_smoothing)
+            )
             gradients = combined([(part.gradients, part.weight) for part in parts])
             tokens = int(some.lengths.sum())
             yield Step(gradients, sum(part.weight for part in parts), tokens, rows.size)
@@ -164,7 +166,9 @@ class Tagger:
         """The columns beside the token that features read."""
         return columns_of(self.features.names)
 
-    def encode(self, tokens: Sequence[str], offsets: NDArray[np.int64], columns: Mapping[str, Sequence[str]]) -> Sequences:
+    def encode(
+        self, tokens: Sequence[str], offsets: NDArray[np.int64], columns: Mapping[str, Sequence[str]]
+    ) -> Sequences:
         """Sentences -> what the network reads; tokens and columns flat, offsets (n + 1,)."""
         words = fold(tokens, self.lowercase)
         found = self.features.encode(tokens, offsets, columns) if self.features.names else None

@@ -75,7 +75,9 @@ def combined(parts: list[tuple[Gradients, float]]) -> Gradients:
         for g, share in shares:
             values_UE[np.searchsorted(rows, g.sparse[name].rows_U)] += share * g.sparse[name].values_UE
         sparse[name] = SparseRows(rows, values_UE)
-    full = {name: sum((share * g.full[name] for g, share in shares), 0 * whole) for name, whole in shares[0][0].full.items()}
+    full = {
+        name: sum((share * g.full[name] for g, share in shares), 0 * whole) for name, whole in shares[0][0].full.items()
+    }
     return Gradients(np.concatenate([g.loss_M for g, _ in parts]), dense_P, sparse, full)
 
 

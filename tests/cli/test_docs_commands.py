@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("networks.md", "tagging.md", "language-models.md", "word-vectors.md", "querying.md", "vector-formats.md")
+PAGES = (
+    "networks.md",
+    "tagging.md",
+    "regression.md",
+    "language-models.md",
+    "word-vectors.md",
+    "querying.md",
+    "vector-formats.md",
+)
 
 
 @pytest.fixture(scope="module")

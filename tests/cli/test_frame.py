@@ -73,7 +73,9 @@ def test_version_and_bare_call():
     assert "Usage: rnncli" in done.stderr
 
 
-CHOICES = "train-classifier, train-tagger, train-lm, train-embeddings, inspect-gradients, check-gradients"
+CHOICES = (
+    "train-classifier, train-regressor, train-tagger, train-lm, train-embeddings, inspect-gradients, check-gradients"
+)
 MISSING = f"rnncli: error: Missing argument 'COMMAND'. Choose from: {CHOICES}; try 'rnncli config init --help'\n"
 
 

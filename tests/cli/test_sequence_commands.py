@@ -42,7 +42,9 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("threads", [1, 4])
-@pytest.mark.parametrize(("command", "name"), [("train-tagger", "tagger"), ("train-lm", "chars"), ("train-lm", "words")])
+@pytest.mark.parametrize(
+    ("command", "name"), [("train-tagger", "tagger"), ("train-lm", "chars"), ("train-lm", "words")]
+)
 def test_the_same_bytes_at_any_thread_count(folder, tmp_path, command, name, threads):
     done = rnncli(
         command, "-c", folder / f"{name}.yaml", "-o", tmp_path / "r", "--threads", threads, "--json", "-q",

@@ -73,7 +73,9 @@ def test_clipping_scales_the_global_norm():
     network, twin = make_network(), make_network()
     g = make_gradients(network, 1, [3])
     norm = global_norm(g)
-    assert norm == pytest.approx(np.sqrt((g.dense_P**2).sum() + (g.sparse["embedding"].values_UE ** 2).sum()), rel=1e-12)
+    assert norm == pytest.approx(
+        np.sqrt((g.dense_P**2).sum() + (g.sparse["embedding"].values_UE ** 2).sum()), rel=1e-12
+    )
     sgd = {"optimizer": "sgd", "lr": 1.0}
     returned = Optimiser(TrainingConfig(**sgd, clip_norm=0.5), network, True).step(network, g)
     assert returned == norm
@@ -128,7 +130,9 @@ def test_rules_are_those_of_their_papers(name):
         d = g.dense_P if decoupled else g.dense_P + 0.1 * dense
         sums[0], sums[1], step = RULES[name](d, sums[0], sums[1], t)
         dense = dense - 0.5 * 0.02 * (step + (0.1 * dense if decoupled else 0.0))
-        sums[2], sums[3], step = RULES[name](g.sparse["embedding"].values_UE, sums[2], sums[3], t)  # no decay for an embedding
+        sums[2], sums[3], step = RULES[name](
+            g.sparse["embedding"].values_UE, sums[2], sums[3], t
+        )  # no decay for an embedding
         rows = rows - 0.5 * 0.02 * step
         optimiser.step(network, g, 0.5)
         np.testing.assert_allclose(network.dense.flat, dense, rtol=1e-11)

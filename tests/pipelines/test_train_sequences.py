@@ -76,7 +76,9 @@ def test_a_tagger_reads_what_features_say(tmp_path):
     """The label is the other column: with it everything is right, without it nearly nothing."""
     random = np.random.default_rng(0)
     tags = random.integers(0, 4, 900)
-    lines = "".join(f"w{random.integers(0, 3)}\tp{t}\tB-{t}\n" + ("\n" if i % 9 == 8 else "") for i, t in enumerate(tags))
+    lines = "".join(
+        f"w{random.integers(0, 3)}\tp{t}\tB-{t}\n" + ("\n" if i % 9 == 8 else "") for i, t in enumerate(tags)
+    )
     (tmp_path / "t.tsv").write_text(lines)
     data = {"train": tmp_path / "t.tsv", "test": None}
     for features, low, high in ((["column:1"], 0.99, 1.01), ([], 0.0, 0.6)):
@@ -143,12 +145,17 @@ def test_a_killed_and_resumed_run_ends_with_the_same_bytes(tmp_path, what, sever
         "averaged tagger": (train_tagger.run, lambda: tagger(training={"average_best": 2, "patience": 0})),
         "language": (train_lm.run, lambda: language(training={"bptt_stride": 11})),
         "tied": (train_lm.run, lambda: language(model={"tie_weights": True, "layers": 2, "dropout": 0.2})),
-        "wide": (train_lm.run, lambda: language(data={"max_vocab": None, "tokenizer": "words"}, training={"epochs": 2})),
-        "several": (train_classifier.run, lambda: several.model_copy(update={"training": several.training.model_copy(update={"epochs": 3})})),
+        "wide": (
+            train_lm.run,
+            lambda: language(data={"max_vocab": None, "tokenizer": "words"}, training={"epochs": 2}),
+        ),
+        "several": (
+            train_classifier.run,
+            lambda: several.model_copy(update={"training": several.training.model_copy(update={"epochs": 3})}),
+        ),
     }[what]
     monkeypatch.setattr("rnncli.rnn.spec.WIDE", 300 if what == "wide" else 2048)
     whole = run(config(), tmp_path / "whole")
-
 
     kept = RunDirectory.append_history
 
@@ -196,5 +203,6 @@ def test_truncated_taggers_and_classifiers_learn(tmp_path, several):
     assert train_classifier.run(cut, tmp_path / "c").valid["n"] > 0
     with pytest.raises(UsageError, match="go together"):
         train_classifier.run(
-            several.model_copy(update={"data": several.data.model_copy(update={"label_separator": None})}), tmp_path / "x"
+            several.model_copy(update={"data": several.data.model_copy(update={"label_separator": None})}),
+            tmp_path / "x",
         )

@@ -27,7 +27,9 @@ def torch_peer(network):
     kind = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}.get(spec.cell, torch.nn.RNN)
     more = {"nonlinearity": "relu"} if spec.cell == "relu" else {}
     peer = kind(E, H, num_layers=spec.layers, bidirectional=spec.bidirectional, **more)
-    peer.load_state_dict({k.removeprefix("rnn."): torch.from_numpy(v.copy()) for k, v in tensors.items() if k.startswith("rnn.")})
+    peer.load_state_dict(
+        {k.removeprefix("rnn."): torch.from_numpy(v.copy()) for k, v in tensors.items() if k.startswith("rnn.")}
+    )
     return peer
 
 

@@ -7,10 +7,10 @@ from gradcheck import central_differences, relative_error
 from rnncli.config.rnn import TrainingConfig
 from rnncli.data.labelled import LabelledIds
 from rnncli.errors import ConfigError
+from rnncli.rnn.classification import label_weights
 from rnncli.rnn.network import Network, NetworkSpec
 from rnncli.rnn.packing import pack_batch
 from rnncli.rnn.schedule import factor, plateaus
-from rnncli.rnn.classification import label_weights
 from rnncli.rnn.training import combined
 
 V = 6
@@ -105,6 +105,8 @@ def test_label_weights():
     assert label_weights(TrainingConfig(), data.labels, labels) is None
     balanced = label_weights(TrainingConfig(class_weights="balanced"), data.labels, labels)
     np.testing.assert_allclose(balanced, [6 / 9, 1.0, 2.0])
-    np.testing.assert_allclose(label_weights(TrainingConfig(class_weights={"b": 3.0}), data.labels, labels), [1.0, 3.0, 1.0])
+    np.testing.assert_allclose(
+        label_weights(TrainingConfig(class_weights={"b": 3.0}), data.labels, labels), [1.0, 3.0, 1.0]
+    )
     with pytest.raises(ConfigError, match="no label 'd'"):
         label_weights(TrainingConfig(class_weights={"d": 3.0}), data.labels, labels)

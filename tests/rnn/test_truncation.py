@@ -73,7 +73,10 @@ def test_gradients_stop_where_a_window_begins(cell):
     parts = run_windows(network, data, labels, 4, 4)
     second = Sequences(data.starts + 4, np.clip(data.lengths - 4, 0, 4), data.ids)
     batch = pack(second, np.arange(data.n))
-    at = [np.flatnonzero(whole.position_N == p - 1)[0] if n else -1 for p, n in zip(second.starts, second.lengths, strict=True)]
+    at = [
+        np.flatnonzero(whole.position_N == p - 1)[0] if n else -1
+        for p, n in zip(second.starts, second.lengths, strict=True)
+    ]
     start = [state[batch.rows_B] for state in network.stack.states_at(out.run, np.array(at))]
 
     def loss():
@@ -92,7 +95,9 @@ def test_a_truncated_classifier_keeps_its_losses_and_loses_the_far_gradient(cell
     tail, _ = tail_gradients(network, data, rows, 3, labels, None, None, 0.0)
     np.testing.assert_allclose(np.sort(tail.loss_M), np.sort(expected.loss_M), rtol=1e-14)
     assert relative_error(tail.dense_P, expected.dense_P) > 1e-3
-    touched = {int(i) for s, n in zip(data.starts, data.lengths, strict=True) for i in data.ids[s + max(0, n - 3) : s + n]}
+    touched = {
+        int(i) for s, n in zip(data.starts, data.lengths, strict=True) for i in data.ids[s + max(0, n - 3) : s + n]
+    }
     assert {int(r) for r in tail.sparse["embedding"].rows_U} == touched
 
 
