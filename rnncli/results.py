@@ -408,6 +408,33 @@ class DamageReport(Result):
 
 
 @dataclass(frozen=True)
+class ImportResult(Result):
+    """What import-torch took over."""
+
+    run: str
+    cell: str
+    layers: int
+    bidirectional: bool
+    hidden_size: int
+    dim: int  # of the embedding
+    words: int
+    labels: list[str]
+    model_sha256: str
+
+
+@dataclass(frozen=True)
+class ExportResult(Result):
+    """What export wrote."""
+
+    model: str
+    output: str
+    opset: int
+    bytes: int
+    largest_difference: float | None  # between its logits and the model's; null where onnxruntime is not installed
+    sha256: str
+
+
+@dataclass(frozen=True)
 class ConvertResult(Result):
     """What convert read and wrote."""
 

@@ -19,7 +19,9 @@ from rnncli.cli import (
     doctor,
     eval_embeddings,
     evaluate,
+    export,
     generate,
+    import_torch,
     info,
     inspect_gradients,
     neighbors,
@@ -51,6 +53,8 @@ COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("analogy", analogy.analogy),
     ("eval-embeddings", eval_embeddings.eval_embeddings),
     ("convert", convert.convert),
+    ("export", export.export),
+    ("import-torch", import_torch.import_torch),
     ("doctor", doctor.doctor),
     ("warmup", warmup.warmup),
 )

@@ -13,11 +13,17 @@ from rnncli.config.text import VocabularyConfig
 ONLY_FOR = {
     "valid": ("text", "series"),
     "test": ("text", "series"),
+    "valid_fraction": ("text", "series"),
     "format": ("text",),
     "text_column": ("text",),
     "label_column": ("text", "series"),
     "max_length": ("text",),
     "features": ("text",),
+    "feature_min_count": ("text",),
+    "tokenizer": ("text",),
+    "lowercase": ("text",),
+    "min_count": ("text",),
+    "max_vocab": ("text",),
     "series_column": ("series",),
     "channels": ("forecast",),
     "targets": ("forecast",),
@@ -30,6 +36,7 @@ ONLY_FOR = {
     "train_rows": ("probe",),
     "valid_rows": ("probe",),
     "test_rows": ("probe",),
+    "standardise": ("text", "series"),
 }
 
 
@@ -51,8 +58,12 @@ class RegressionDataConfig(VocabularyConfig):
     features: list[str] = Field([], title="text: read beside each token, as for train-classifier")
     feature_min_count: PositiveInt = Field(2, title="text: feature values seen fewer times are unknown")
     series_column: str = Field("series", title="series: column or key of the series")
-    channels: list[str] | None = Field(None, title="forecast: columns that are read; null: all that hold numbers")
-    targets: list[str] | None = Field(None, title="forecast: columns that are foretold; null: all channels")
+    channels: list[str] | None = Field(
+        None, min_length=1, title="forecast: columns that are read; null: all that hold numbers"
+    )
+    targets: list[str] | None = Field(
+        None, min_length=1, title="forecast: columns that are foretold; null: all channels"
+    )
     window: PositiveInt = Field(96, title="forecast: steps that are read")
     horizon: PositiveInt = Field(24, title="forecast: steps that are foretold at once")
     season: PositiveInt = Field(24, title="forecast: steps after which things repeat, for the naive seasonal guess")
@@ -68,7 +79,9 @@ class RegressionDataConfig(VocabularyConfig):
     train_rows: PositiveInt = Field(20_000, title="probe: rows to learn from")
     valid_rows: PositiveInt = Field(1000, title="probe: rows for early stopping")
     test_rows: PositiveInt = Field(2000, title="probe: rows measured once")
-    standardise: bool = Field(True, title="Work on (x - mean) / standard deviation of the training part")
+    standardise: bool = Field(
+        True, title="text, series: work on (x - mean) / standard deviation of the training part; a forecast always does"
+    )
 
     @model_validator(mode="after")
     def _together(self) -> "RegressionDataConfig":
@@ -79,6 +92,13 @@ class RegressionDataConfig(VocabularyConfig):
         for key, kinds in ONLY_FOR.items():
             if self.input not in kinds and getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(f"{key}: has no meaning for input {self.input}; leave it out")
+        shares = sum(self.split) <= 1.0 + 1e-9
+        if min(self.split) <= 0 or not (shares or all(part.is_integer() for part in self.split)):
+            raise ValueError("split: three shares above 0 that add up to 1 or less, or three numbers of rows")
+        if self.anchor == "season" and self.window < self.season:
+            raise ValueError(
+                "window: must be season or more with anchor season, which needs the values of a season ago"
+            )
         return self
 
 

@@ -1,15 +1,13 @@
 """A table of channels over time: windows to learn from, and what simple guesses foretell."""
 
-import csv
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rnncli.data.numeric import NumericRows
-from rnncli.data.streams import display_name, read_line_blocks
+from rnncli.data.numeric import NumberedLine, NumericRows, column_of, numbered_lines, table_rows, to_number
+from rnncli.data.streams import display_name
 from rnncli.errors import ConfigError, CorpusError
 
 Array = NDArray[np.float64]
@@ -18,63 +16,59 @@ Array = NDArray[np.float64]
 def read_table(path: Path, channels: Sequence[str] | None = None) -> tuple[list[str], Array, list[int]]:
     """Names, values (rows, channels) and line numbers of a CSV or TSV file with a header.
 
-    Without `channels` every column whose first value is a number is one; others (dates, say) are left out. Raises
-    UsageError for a missing file; CorpusError, with path and line, for a column that is not there or a cell that is no number.
+    Without `channels` every column whose first cell that is not blank is a number is one; others (dates, say) are left out.
+    Raises UsageError for a missing file; CorpusError, with path and line, for a column that is not there or there twice, and
+    for a cell that is no number.
     """
-    lines = (line for block in read_line_blocks(path) for line in block.text.decode().splitlines())
-    return _table(lines, channels, display_name(path))
+    return _table(numbered_lines(path), channels, display_name(path))
 
 
 def table_of(lines: Iterable[str], channels: Sequence[str] | None = None) -> tuple[list[str], Array]:
     """The same of lines that are at hand."""
-    names, values, _ = _table(lines, channels, "the table")
+    names, values, _ = _table(enumerate(lines, start=1), channels, "the table")
     return names, values
 
 
-def _table(source: Iterable[str], channels: Sequence[str] | None, name: str) -> tuple[list[str], Array, list[int]]:
-    lines = list(source)
-    if not lines or not lines[0].strip():
+def _table(
+    source: Iterable[NumberedLine], channels: Sequence[str] | None, name: str
+) -> tuple[list[str], Array, list[int]]:
+    rows = table_rows(source, name)
+    top, header = next(rows, (1, []))
+    if not header:
         raise CorpusError(f"{name}:1: the file is empty; it needs a header and rows")
-    rows = list(csv.reader(lines, delimiter="\t" if "\t" in lines[0] else ","))
-    header = [cell.strip() for cell in rows[0]]
-    numbered = [(i, row) for i, row in enumerate(rows[1:], start=2) if row]
+    numbered = list(rows)
     if not numbered:
         raise CorpusError(f"{name}: there is a header but no row")
     if channels is None:
-        channels = [title for title, cell in zip(header, numbered[0][1], strict=False) if _number(cell) is not None]
+        channels = [title for c, title in enumerate(header) if _holds_numbers(row[c] for _, row in numbered)]
         if not channels:
             raise CorpusError(f"{name}:{numbered[0][0]}: no column holds numbers")
-    for title in channels:
-        if title not in header:
-            raise CorpusError(f"{name}:1: no column {title!r}; the columns are {', '.join(header)}")
-    at = [header.index(title) for title in channels]
+    at = [column_of(header, title, f"{name}:{top}") for title in channels]
     values = np.empty((len(numbered), len(at)))
     for r, (line, row) in enumerate(numbered):
-        if len(row) != len(header):
-            raise CorpusError(f"{name}:{line}: {len(row)} fields where the header has {len(header)}")
         for c, column in enumerate(at):
-            value = _number(row[column])
+            value = to_number(row[column])
             if value is None:
                 raise CorpusError(f"{name}:{line}: {header[column]} is {row[column]!r}, not a number")
             values[r, c] = value
     return list(channels), values, [line for line, _ in numbered]
 
 
-def _number(cell: str) -> float | None:
-    try:
-        value = float(cell)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
+def _holds_numbers(cells: Iterable[str]) -> bool:
+    """Whether the first cell that is not blank is a number: a column that begins late is not to be lost in silence."""
+    return to_number(next((cell for cell in cells if cell.strip()), "")) is not None
 
 
 def split_bounds(rows: int, split: Sequence[float]) -> list[int]:
     """The bounds (4,) of training, validation and test part: shares of all rows, or numbers of rows."""
-    counts = [round(part * rows) for part in split] if sum(split) <= 1.0 + 1e-9 else [round(part) for part in split]
-    bounds = [0, *np.cumsum(counts).tolist()]
-    if bounds[-1] > rows:
-        raise ConfigError(f"data.split: {bounds[-1]} rows are asked for, the table has {rows}")
-    return [int(bound) for bound in bounds]
+    ends = [sum(split[: part + 1]) for part in range(len(split))]
+    if ends[-1] <= 1.0 + 1e-9:
+        ends = [
+            min(round(end * rows), rows) for end in ends
+        ]  # the ends, not the parts: rounded parts may exceed the whole
+    if ends[-1] > rows:
+        raise ConfigError(f"data.split: {round(ends[-1])} rows are asked for, the table has {rows}")
+    return [0, *(round(end) for end in ends)]
 
 
 def windows(values: Array, targets: NDArray[np.int64], window: int, horizon: int, first: int, last: int) -> NumericRows:
@@ -98,9 +92,10 @@ def anchored(rows: NumericRows, guess: Array) -> NumericRows:
     """
     steps = rows.starts[:, None] + np.arange(rows.lengths[0] if rows.n else 0)
     values = rows.values[steps]
-    values = (values - values[:, -1:]).reshape(-1, rows.channels)
+    values -= values[:, -1:].copy()
     targets = (rows.targets.astype(np.float64) - guess).astype(np.float32)
-    return NumericRows(np.ascontiguousarray(values), np.cumsum(rows.lengths) - rows.lengths, rows.lengths, targets)
+    starts = np.cumsum(rows.lengths) - rows.lengths
+    return NumericRows(values.reshape(-1, rows.channels), starts, rows.lengths, targets)
 
 
 def naive_forecasts(

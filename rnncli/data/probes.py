@@ -52,7 +52,7 @@ def copy_memory(
     """Copy memory (Hochreiter & Schmidhuber 1997; Arjovsky, Shah & Bengio 2016): labels at every step.
 
     `length` symbols, delay - 1 blanks, a delimiter, `length` blanks; wanted are blanks, and the symbols after the delimiter.
-    Without memory the best loss is length ln(symbols) / (delay + 2 length) nats a step. Also the token names.
+    delay >= 1. Without memory the best loss is length ln(symbols) / (delay + 2 length) nats a step. Also the token names.
     """
     u = _draws(seed, 3, first, n, length)
     blank, delimiter, steps = symbols, symbols + 1, delay + 2 * length

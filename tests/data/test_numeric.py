@@ -160,3 +160,72 @@ def test_windows_are_those_of_the_definition(n, window, horizon, first, last):
         assert not relative.values.reshape(rows.n, window, 2)[:, -1].any()
         back = relative.targets + guesses["persistence"]
         np.testing.assert_allclose(back, rows.targets, rtol=1e-4)
+
+
+def test_a_constant_column_is_constant_though_its_mean_is_rounded():
+    values = np.full((3, 2), 0.1)
+    values[:, 1] = [1, 2, 3]
+    assert values[:, 0].std() > 0  # 1e-17, which is no scale
+    scale = Standardiser.fit(values)
+    assert scale.scale[0] == 1.0
+    np.testing.assert_array_equal(scale.apply(values)[:, 0], 0.0)
+    np.testing.assert_allclose(scale.apply(np.array([[0.6, 2.0]])), [[0.5, 0.0]])
+
+
+def test_a_scale_of_nothing_changes_nothing():
+    scale = Standardiser.fit(np.empty((0, 2)))
+    np.testing.assert_array_equal(scale.apply(np.array([[3.0, -1.0]])), [[3.0, -1.0]])
+
+
+@pytest.mark.parametrize("number", ["1e39", "-1e300", "1" + "0" * 400, '"1_0"', "null", "{}"])
+def test_numbers_that_the_network_cannot_hold(tmp_path, number):
+    for row in (f'{{"series": [1, {number}], "label": 1}}', f'{{"series": [1], "label": {number}}}'):
+        with pytest.raises(CorpusError, match=r"s\.jsonl:1: .* is not a number") as error:
+            read_series(write(tmp_path, "s.jsonl", row))
+        assert len(str(error.value)) < len(str(tmp_path)) + 100
+
+
+def test_only_line_ends_end_a_line_of_json(tmp_path):
+    text = '\n{"note": "a\u2028b\x0bc\x85d", "series": [1], "label": 1}\n{"series": [2], "label": "x"}\n'
+    text = text.replace("\x0b", "")  # a control character, which JSON wants escaped
+    with pytest.raises(CorpusError, match=r"s\.jsonl:3: label 'x'"):
+        read_series(write(tmp_path, "s.jsonl", text))
+
+
+@pytest.mark.parametrize(
+    "text", ['{"series": [[1, 2]], "label": 3}\n', "\nlabel\tseries\n3\t1:2\n", "series,label\n1:2,3"]
+)
+def test_series_from_a_pipe_that_can_be_read_once(tmp_path, text):
+    import os
+    import threading
+
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_text(text))
+    writer.start()
+    rows, _ = read_series(pipe)
+    writer.join()
+    np.testing.assert_array_equal(rows.values, [[1, 2]])
+    np.testing.assert_array_equal(rows.targets, [[3]])
+
+
+def test_a_long_series_in_a_csv_field(tmp_path):
+    series = " ".join(str(n % 10) for n in range(100_000))  # more than the csv module takes by default
+    rows, lines = read_series(write(tmp_path, "s.csv", f'series,label\n"{series}",1\n'))
+    assert (rows.lengths.tolist(), lines) == ([100_000], [2])
+    assert rows.values[:, 0].sum() == 450_000
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("serie,label\n1,2\n", r"s\.csv:1: no column 'series'; .* did you mean 'serie'"),
+        ("series,label\n1,2,3\n", r"s\.csv:2: 3 fields where the header has 2"),
+        ("series,label\n1 2,\n", r"s\.csv:2: label '' is not a number"),
+        ("series,label\n1:2 3,4\n", r"s\.csv:2: step 2 has 1 channels where there are 2"),
+        ("series,label\n", r"s\.csv: the file is empty"),
+    ],
+)
+def test_what_is_wrong_in_a_table_of_series(tmp_path, text, message):
+    with pytest.raises(CorpusError, match=message):
+        read_series(write(tmp_path, "s.csv", text))
