@@ -27,7 +27,8 @@ from rnncli.rnn.torch_layout import take_torch_tensors
 Tensors = dict[str, NDArray[Any]]
 GATES = {1: "rnn", 3: "gru", 4: "lstm"}
 RECURRENT = re.compile(r"^(.*?)\.?weight_hh_l0$")
-AS_SAFETENSORS = "save it without pickle: from safetensors.torch import save_file; save_file(model.state_dict(), 'weights.safetensors')"
+SAVE = "from safetensors.torch import save_file; save_file(model.state_dict(), 'weights.safetensors')"
+AS_SAFETENSORS = f"save it without pickle: {SAVE}"
 
 
 @dataclass(frozen=True)
