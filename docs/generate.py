@@ -8,12 +8,17 @@ from pydantic_core import PydanticUndefined
 from rnncli.config.base import StrictModel
 from rnncli.config.embeddings import EmbeddingsConfig
 from rnncli.config.inspection import GradientCheckConfig, InspectConfig
+from rnncli.config.regression import RegressorConfig
 from rnncli.config.rnn import ClassifierConfig
+from rnncli.config.sequences import LanguageModelConfig, TaggerConfig
 from rnncli.config.yaml12 import dump_value
 
 COMMANDS: dict[str, type[StrictModel]] = {
     "train-embeddings": EmbeddingsConfig,
     "train-classifier": ClassifierConfig,
+    "train-regressor": RegressorConfig,
+    "train-tagger": TaggerConfig,
+    "train-lm": LanguageModelConfig,
     "inspect-gradients": InspectConfig,
     "check-gradients": GradientCheckConfig,
 }

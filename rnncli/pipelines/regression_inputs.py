@@ -170,7 +170,8 @@ def _from_rows(
         sequences = Sequences(part.starts, part.lengths, values=np.asarray(values, np.float32))
         return NumberRows(sequences, _scaled(target_scale, part.targets))
 
-    regressor = Regressor(network, kind, target_scale, input_scale, [], [])
+    column = config.data.series_column
+    regressor = Regressor(network, kind, target_scale, input_scale, [], [], series_column=column)
     return RegressionData(
         rows(train), rows(valid), None if test is None else rows(test), network, regressor, target_scale,
         lambda part: _mean_baseline(y, true[part]),
@@ -203,7 +204,7 @@ def _forecast(config: RegressorConfig, on_event: OnEvent) -> RegressionData:
                 f"{d.train}: the {name} part has no place for a window of {d.window} and a horizon of {d.horizon} steps;"
                 " change data.split"
             )
-    on_event(Note(f"{len(table):,} steps of {len(names)} channels; {parts[0].n:,} windows to learn from"))
+    on_event(Note(f"{len(table):,} steps; reads {', '.join(names)}; {parts[0].n:,} windows to learn from"))
     network = _network(config, 0, 0, d.horizon * len(targets), inputs=len(names))
     own = Standardiser(np.tile(scale.mean[columns], d.horizon), np.tile(scale.scale[columns], d.horizon))
     regressor = Regressor(network, "forecast", own, scale, names, targets, d.window, d.horizon, d.season, d.anchor)
@@ -234,7 +235,7 @@ def evaluate_regressor(
         records, numbers = read_number_labels(file, format_, text_column, label_column)
         return regression_scores(numbers, regressor.predict(regressor.encode_texts(records.texts)))
     if regressor.input != "forecast":
-        rows, _ = read_series(file, "series", label_column)
+        rows, _ = read_series(file, regressor.series_column, label_column)
         if (rows.channels, rows.outputs) != (regressor.network.spec.inputs, regressor.network.spec.classes):
             raise CorpusError(
                 f"{file}: {rows.channels} channels and {rows.outputs} numbers a row do not fit this model"

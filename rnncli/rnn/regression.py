@@ -88,6 +88,7 @@ class Regressor:
     tokenizer: Tokenizer | None = None
     max_length: int | None = None
     features: FeatureTables | None = None
+    series_column: str = "series"  # of files with labels
 
     kind = "regressor"
 
@@ -150,6 +151,7 @@ class Regressor:
             "anchor": self.anchor,
             "tokenizer": None if self.tokenizer is None else self.tokenizer.to_json(),
             "max_length": self.max_length,
+            "series_column": self.series_column,
         }
 
     @classmethod
@@ -167,4 +169,5 @@ class Regressor:
             int(meta["season"]), str(meta["anchor"]),
             stored_vocabulary(tensors) if text else None, Tokenizer.from_json(meta["tokenizer"]) if text else None,
             meta["max_length"], stored_features(tensors) if text else None,
+            str(meta.get("series_column", "series")),
         )  # fmt: skip
