@@ -1,15 +1,16 @@
 """Recurrent networks beside PyTorch (eager) and JAX (jit): training step, inference, and one epoch of real lengths.
 
     python benchmarks/rnn.py [--cells rnn lstm gru] [--sizes tiny small large] [--rounds 3] [--epoch-data FILE.tsv]
-        [--json FILE]
+        [--language] [--json FILE]
 
 A step is embedding look-up, recurrence over a batch of one length, binary head on the last state, cross-entropy, BPTT and
 Adam, in float32 with two threads (--threads). The vocabulary (--vocabulary) matters: Adam on a dense embedding gradient, as
 PyTorch and JAX have it by default, updates every row at every step, this project those of the batch. Every program runs in
 a process of its own; they take turns, and ratios are taken within a round. The peers are left out where they are not
 installed. --epoch-data is a labelled TSV (label, text): one epoch of its own lengths, for PyTorch with packed sequences and
-batches sorted by length, for JAX padded to buckets; then all its rows are labelled. GFLOP/s counts the products of the
-recurrence, forward and backward, and is shown beside the peak that fused multiply-adds reach on this machine.
+batches sorted by length, for JAX padded to buckets; then all its rows are labelled. --language: a training step of a model
+of words (V = 33,278, tied) and of characters, beside PyTorch. GFLOP/s counts the products of the recurrence, forward and
+backward, and is shown beside the peak that fused multiply-adds reach on this machine.
 """
 
 import argparse
@@ -22,6 +23,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import language_programs
 import rnn_programs as programs
 
 SIZES = {"tiny": (32, 64, 64, 25), "small": (32, 100, 128, 50), "large": (64, 300, 512, 100)}  # B, D, H, L
@@ -56,6 +58,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--vocabulary", type=int, default=20_000)
     parser.add_argument("--epoch-data", type=Path)
+    parser.add_argument("--language", action="store_true", help="training steps of language models, too")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -63,6 +66,8 @@ def main() -> None:
         name, cell, *rest = arguments.child
         if name == "peak":
             row = {"gflops": programs.peak_gflops(arguments.threads)}
+        elif rest[0] == "language":
+            row = language_programs.STEPS[name](cell, arguments.threads)
         elif rest[0] == "epoch":
             row = programs.EPOCHS[name](cell, Path(rest[1]), arguments.threads)
         else:
@@ -106,6 +111,18 @@ def main() -> None:
             ratios += [f"{labelling:.2f}", median_ratio(runs, "torch", "infer")]
             print(f"| {cell} | {seconds:.2f} | " + " | ".join(ratios) + " |", flush=True)
             results.append({"cell": cell, "size": "epoch", "runs": runs})
+    if arguments.language:
+        print("\n| language model | tokens/s | x torch |\n|---|---|---|")
+        for shape, sizes in language_programs.SHAPES.items():
+            peers = [name for name in names if name in language_programs.STEPS]
+            runs = {name: [] for name in peers}
+            for _ in range(arguments.rounds):
+                for name in peers:
+                    runs[name].append(run_child(arguments, "--child", name, shape, "language"))
+            seconds = statistics.median(run["train"] for run in runs["rnncli"])
+            speed = sizes["b"] * sizes["t"] / seconds
+            print(f"| {shape} | {speed:,.0f} | {median_ratio(runs, 'torch', 'train')} |", flush=True)
+            results.append({"cell": shape, "size": "language", "runs": runs})
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
