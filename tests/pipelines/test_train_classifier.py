@@ -11,7 +11,7 @@ from rnncli.config.load import load_config
 from rnncli.config.rnn import ClassifierConfig
 from rnncli.errors import CorpusError, DivergedError, UsageError
 from rnncli.events import CheckpointSaved
-from rnncli.pipelines import evaluate, predict, train_classifier
+from rnncli.pipelines import evaluate, predict, train_classifier, training_run
 from rnncli.pipelines.models import load_classifier
 
 
@@ -73,7 +73,7 @@ def test_every_cell_learns_the_task(task, tmp_path, cell, deep):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_killed_and_resumed_run_ends_with_the_same_bytes(task, tmp_path, way, monkeypatch):
-    monkeypatch.setattr(train_classifier, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(training_run, "CHECKPOINT_SECONDS", 0.0)
     config = recipe(task, *WAYS[way], "training.lr=0.01", "threads=2")
     whole = train_classifier.run(config, tmp_path / "whole")
 
