@@ -149,7 +149,7 @@ def test_stored_tensors_load_into_torch_as_they_are(task, tmp_path):
         {k.removeprefix("rnn."): torch.from_numpy(v.copy()) for k, v in stored.tensors.items() if k.startswith("rnn.")}
     )
     classifier = load_classifier(tmp_path / "run")
-    ids, _ = classifier.encode(["the film was good"])
+    ids = classifier.encode(["the film was good"]).ids
     x = torch.from_numpy(stored.tensors["embedding.weight"][ids])[None]
     last = peer(x)[1][0, 0].detach().numpy()
     z = stored.tensors["head.weight"] @ last + stored.tensors["head.bias"]
