@@ -44,7 +44,7 @@ def roll_out(
         rows.append(
             Trajectory(
                 derivative[steps],
-                out.cache.h_before_NH[steps],
+                np.concatenate([out.cache.begin_BH[place[int(row)]][None], out.cache.h_NH[steps[:-1]]]),
                 out.x_NI[steps],
                 dlast_BH[place[int(row)]],
             )

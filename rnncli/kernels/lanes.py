@@ -43,7 +43,8 @@ def _shuffle(builder, a, b, order):
     return builder.shuffle_vector(a, b, llvm.Constant(llvm.VectorType(I32, WIDTH), list(order)))
 
 
-def _splat(builder, scalar):
+def splat_of(builder, scalar):
+    """LLVM: `scalar` in every lane."""
     first = builder.insert_element(llvm.Constant(LANES_LLVM, llvm.Undefined), scalar, I32(0))
     return _shuffle(builder, first, first, [0] * WIDTH)
 
@@ -91,14 +92,25 @@ def _masked(builder, name, result, arguments):
     return builder.call(function, arguments)
 
 
+def masked_load(builder, pointer, n):
+    """LLVM: the first n lanes, zero in the others."""
+    arguments = [pointer, I32(4), _first_lanes(builder, n), _constant(0.0)]
+    return _masked(builder, "llvm.masked.load.v16f32.p0", LANES_LLVM, arguments)
+
+
+def masked_store(builder, value, pointer, n):
+    """LLVM: store the first n lanes."""
+    arguments = [value, pointer, I32(4), _first_lanes(builder, n)]
+    _masked(builder, "llvm.masked.store.v16f32.p0", llvm.VoidType(), arguments)
+
+
 @emits
 def load_first(typing, array, at, n):
     """array[at : at + n] in the first n lanes (int64, at most 16), zero in the others; reads nothing else."""
 
     def emit(context, builder, signature, args):
         pointer = _vector_pointer(context, builder, signature.args[0], *args[:2])
-        arguments = [pointer, I32(4), _first_lanes(builder, args[2]), _constant(0.0)]
-        return _masked(builder, "llvm.masked.load.v16f32.p0", LANES_LLVM, arguments)
+        return masked_load(builder, pointer, args[2])
 
     return LANES(array, at, n), emit
 
@@ -109,11 +121,48 @@ def store_first(typing, array, at, n, value):
 
     def emit(context, builder, signature, args):
         pointer = _vector_pointer(context, builder, signature.args[0], *args[:2])
-        arguments = [args[3], pointer, I32(4), _first_lanes(builder, args[2])]
-        _masked(builder, "llvm.masked.store.v16f32.p0", llvm.VoidType(), arguments)
+        masked_store(builder, args[3], pointer, args[2])
         return context.get_dummy_value()
 
     return NOTHING(array, at, n, value), emit
+
+
+@emits
+def store_transposed(typing, out, at_out, row_out, array, at, row):
+    """out[at_out + i row_out + j] = array[at + j row + i], i, j < 16: in four rounds, rows 1, 2, 4, 8 apart swap halves."""
+
+    def emit(context, builder, signature, args):
+        out, at_out, row_out, array, at, row = args
+        places = [builder.add(at, builder.mul(row, row.type(i))) for i in range(WIDTH)]
+        x = [
+            builder.load(_vector_pointer(context, builder, signature.args[3], array, place), align=4)
+            for place in places
+        ]
+        for step in (1, 2, 4, 8):
+            low = [i if not i & step else i + WIDTH - step for i in range(WIDTH)]
+            high = [i + step if not i & step else i + WIDTH for i in range(WIDTH)]
+            for i in range(WIDTH):
+                if not i & step:
+                    x[i], x[i + step] = (
+                        _shuffle(builder, x[i], x[i + step], low),
+                        _shuffle(builder, x[i], x[i + step], high),
+                    )
+        for i in range(WIDTH):
+            place = builder.add(at_out, builder.mul(row_out, row_out.type(i)))
+            builder.store(x[i], _vector_pointer(context, builder, signature.args[0], out, place), align=4)
+        return context.get_dummy_value()
+
+    return NOTHING(out, at_out, row_out, array, at, row), emit
+
+
+def prefetch_of(builder, pointer):
+    """LLVM: ask for the cache line at `pointer`, to be written soon."""
+    byte_pointer = llvm.IntType(8).as_pointer()
+    call = builder.module.globals.get("llvm.prefetch.p0")
+    if call is None:
+        kind = llvm.FunctionType(llvm.VoidType(), [byte_pointer, I32, I32, I32])
+        call = llvm.Function(builder.module, kind, name="llvm.prefetch.p0")
+    builder.call(call, [builder.bitcast(pointer, byte_pointer), I32(1), I32(3), I32(1)])
 
 
 @emits
@@ -121,13 +170,7 @@ def prefetch(typing, array, at):
     """Ask for the cache line of array[at], to be written soon."""
 
     def emit(context, builder, signature, args):
-        pointer = element_pointer(context, builder, signature.args[0], *args)
-        byte_pointer = llvm.IntType(8).as_pointer()
-        kind = llvm.FunctionType(llvm.VoidType(), [byte_pointer, I32, I32, I32])
-        call = builder.module.globals.get("llvm.prefetch.p0")
-        if call is None:
-            call = llvm.Function(builder.module, kind, name="llvm.prefetch.p0")
-        builder.call(call, [builder.bitcast(pointer, byte_pointer), I32(1), I32(3), I32(1)])
+        prefetch_of(builder, element_pointer(context, builder, signature.args[0], *args))
         return context.get_dummy_value()
 
     return NOTHING(array, at), emit
@@ -138,7 +181,7 @@ def splat(typing, scalar):
     """The float32 `scalar` in every lane."""
 
     def emit(context, builder, signature, args):
-        return _splat(builder, args[0])
+        return splat_of(builder, args[0])
 
     return LANES(scalar), emit
 
@@ -343,7 +386,7 @@ def above(typing, array, at, bound):
 
     def emit(context, builder, signature, args):
         values = builder.load(_vector_pointer(context, builder, signature.args[0], *args[:2]), align=4)
-        mask = builder.fcmp_ordered(">", values, _splat(builder, args[2]))
+        mask = builder.fcmp_ordered(">", values, splat_of(builder, args[2]))
         bits = builder.bitcast(mask, llvm.IntType(WIDTH))
         return builder.zext(bits, context.get_value_type(signature.return_type))
 

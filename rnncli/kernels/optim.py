@@ -7,13 +7,13 @@ algorithm 1 with the bias corrections folded into the step size and epsilon (the
 global norm, Pascanu, Mikolov & Bengio 2013, algorithm 1.
 """
 
-import math
-
 import numpy as np
 
 from rnncli.kernels._jit import kernel, parallel_kernel, prange
 
 CHUNK = 4096
+ROWS = 64  # of a table that are updated together
+SMALL = 1 << 18  # numbers that one thread has done sooner than others wake up
 
 
 @kernel
@@ -30,8 +30,11 @@ def _sum_chunk(out_P, parts_SP, i0, i1):
 def sum_shards(out_P, parts_SP):
     """out_P = sum over shards of parts_SP, in shard order."""
     n = out_P.size
-    for c in prange((n + CHUNK - 1) // CHUNK):
-        _sum_chunk(out_P, parts_SP, c * CHUNK, min(n, (c + 1) * CHUNK))
+    if parts_SP.size <= SMALL:
+        _sum_chunk(out_P, parts_SP, 0, n)
+    else:
+        for c in prange((n + CHUNK - 1) // CHUNK):
+            _sum_chunk(out_P, parts_SP, c * CHUNK, min(n, (c + 1) * CHUNK))
 
 
 @kernel
@@ -65,8 +68,12 @@ def _square_sum(x_P, i0, i1):
 def square_sums(out_c, x_P):
     """Sum of squares of each chunk of x_P, float64; out_c (ceil(P / CHUNK),)."""
     n = x_P.size
-    for c in prange(out_c.size):
-        out_c[c] = _square_sum(x_P, c * CHUNK, min(n, (c + 1) * CHUNK))
+    if n <= SMALL:
+        for c in range(out_c.size):
+            out_c[c] = _square_sum(x_P, c * CHUNK, min(n, (c + 1) * CHUNK))
+    else:
+        for c in prange(out_c.size):
+            out_c[c] = _square_sum(x_P, c * CHUNK, min(n, (c + 1) * CHUNK))
 
 
 SGD, ADAGRAD, RMSPROP, ADAM = range(4)
@@ -74,32 +81,35 @@ RATE, DECAY, SHRINK, SCALE, MOMENTUM, BETA_1, BETA_2, EPSILON = range(8)  # plac
 
 
 @kernel
-def _update(rule, p, m, v, g, k, decay, shrink, i0, i1):
-    """One rule on p[i0 : i1]; see `update`."""
+def _update(rule, p, m, v, g, k, decay, shrink):
+    """One rule on p; see `update`.
+
+    np.sqrt, because loops with math.sqrt do not vectorise.
+    """
     rate, scale, momentum, epsilon = k[RATE], k[SCALE], k[MOMENTUM], k[EPSILON]
     beta1, beta2 = k[BETA_1], k[BETA_2]
     one = p.dtype.type(1)
     if rule == SGD:
-        for i in range(i0, i1):
+        for i in range(p.size):
             m[i] = momentum * m[i] + (scale * g[i] + decay * p[i])
             p[i] -= rate * m[i]
     elif rule == ADAGRAD:
-        for i in range(i0, i1):
+        for i in range(p.size):
             d = scale * g[i] + decay * p[i]
             v[i] += d * d
-            p[i] -= rate * d / (math.sqrt(v[i]) + epsilon)
+            p[i] -= rate * d / (np.sqrt(v[i]) + epsilon)
     elif rule == RMSPROP:
-        for i in range(i0, i1):
+        for i in range(p.size):
             d = scale * g[i] + decay * p[i]
             v[i] = beta2 * v[i] + (one - beta2) * d * d
-            m[i] = momentum * m[i] + d / (math.sqrt(v[i]) + epsilon)
+            m[i] = momentum * m[i] + d / (np.sqrt(v[i]) + epsilon)
             p[i] -= rate * m[i]
     else:
-        for i in range(i0, i1):
+        for i in range(p.size):
             d = scale * g[i] + decay * p[i]
             m[i] = beta1 * m[i] + (one - beta1) * d
             v[i] = beta2 * v[i] + (one - beta2) * d * d
-            p[i] -= shrink * p[i] + rate * m[i] / (math.sqrt(v[i]) + epsilon)
+            p[i] -= shrink * p[i] + rate * m[i] / (np.sqrt(v[i]) + epsilon)
 
 
 @parallel_kernel
@@ -115,19 +125,33 @@ def update(rule, p_P, m_P, v_P, g_P, k):
     Shapes   p_P, g_P (P,); m_P, v_P (P,), empty where the rule has none; k (8,) constants in p's dtype.
     """
     n = p_P.size
-    for c in prange((n + CHUNK - 1) // CHUNK):
-        _update(rule, p_P, m_P, v_P, g_P, k, k[DECAY], k[SHRINK], c * CHUNK, min(n, (c + 1) * CHUNK))
+    if n <= SMALL:
+        _update(rule, p_P, m_P, v_P, g_P, k, k[DECAY], k[SHRINK])
+    else:
+        for c in prange((n + CHUNK - 1) // CHUNK):
+            i0, i1 = c * CHUNK, min(n, (c + 1) * CHUNK)
+            _update(rule, p_P[i0:i1], m_P[i0:i1], v_P[i0:i1], g_P[i0:i1], k, k[DECAY], k[SHRINK])
+
+
+@kernel
+def _update_rows(rule, p_VE, m_VE, v_VE, g_UE, rows_U, k, u0, u1):
+    none = p_VE.dtype.type(0)
+    for u in range(u0, u1):
+        row = rows_U[u]
+        m = m_VE[row] if m_VE.shape[0] > 0 else m_VE.reshape(-1)
+        v = v_VE[row] if v_VE.shape[0] > 0 else v_VE.reshape(-1)
+        _update(rule, p_VE[row], m, v, g_UE[u], k, none, none)
 
 
 @parallel_kernel
 def update_rows(rule, p_VE, m_VE, v_VE, g_UE, rows_U, k):
     """The same on the touched rows only, without decay; an untouched row's moments wait (as torch.optim.SparseAdam)."""
-    none = p_VE.dtype.type(0)
-    for u in prange(rows_U.size):
-        row = rows_U[u]
-        m = m_VE[row] if m_VE.shape[0] > 0 else m_VE.reshape(-1)
-        v = v_VE[row] if v_VE.shape[0] > 0 else v_VE.reshape(-1)
-        _update(rule, p_VE[row], m, v, g_UE[u], k, none, none, 0, p_VE.shape[1])
+    n = rows_U.size
+    if g_UE.size <= SMALL // 4:
+        _update_rows(rule, p_VE, m_VE, v_VE, g_UE, rows_U, k, 0, n)
+    else:
+        for c in prange((n + ROWS - 1) // ROWS):
+            _update_rows(rule, p_VE, m_VE, v_VE, g_UE, rows_U, k, c * ROWS, min(n, (c + 1) * ROWS))
 
 
 @parallel_kernel

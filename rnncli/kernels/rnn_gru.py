@@ -18,8 +18,24 @@ import numpy as np
 
 from rnncli.kernels import scalar
 from rnncli.kernels._jit import kernel, parallel_kernel, prange
-from rnncli.kernels.matmul import add_product, add_product_of_transpose
-from rnncli.kernels.sequence import add_rows, begin_columns, clear, copy_row, step_bounds
+from rnncli.kernels.matmul import (
+    add_packed_columns,
+    add_packed_product,
+    add_product_of_columns,
+    packed,
+    packed_transpose,
+)
+from rnncli.kernels.sequence import (
+    begin_columns,
+    chunk_end,
+    chunk_room,
+    clear,
+    copy_row,
+    is_chunk,
+    project,
+    states_before,
+    step_bounds,
+)
 
 _tanh, _sech2, _sigmoid, _dsigmoid = scalar.tanh, scalar.sech2, scalar.sigmoid, scalar.dsigmoid
 
@@ -35,12 +51,12 @@ class GruParams(NamedTuple):
 
 
 class GruCache(NamedTuple):
-    """What the forward pass keeps for BPTT and for inspection, one row a token."""
+    """What the forward pass keeps for BPTT and for inspection, one row a token; a_NG has no rows where nobody wants it."""
 
     a_NG: np.ndarray  # pre-activations of the gates
     h_NH: np.ndarray  # states
-    h_before_NH: np.ndarray  # h_{t-1} of the same row
     m_NH: np.ndarray  # W_hn h_{t-1} + b_hn (after) or r h_{t-1} (before)
+    begin_BH: np.ndarray  # h_0 of each row of the batch
 
 
 @kernel
@@ -69,30 +85,22 @@ def _mix(h_NH, a_NG, h_before_NH):
 
 
 @kernel
-def _step_forward(a_NG, h_NH, m_NH, h_before_NH, w_rz_t_H2H, w_n_t_HH, b_hn_H, before):
-    """One step; a_NG holds W_ih x + b. The products' columns r, z and n are taken apart in rz_N2 and m_NH."""
-    size = h_NH.shape[1]
-    rz_N2 = np.zeros((h_NH.shape[0], 2 * size), a_NG.dtype)
-    add_product(rz_N2, h_before_NH, w_rz_t_H2H)
-    for row in range(h_NH.shape[0]):
-        for j in range(2 * size):
-            a_NG[row, j] += rz_N2[row, j]
+def _step_forward(a_NG, h_NH, m_NH, h_before_NH, w_rz_p, w_n_p, b_hn_H, before):
+    """One step; a_NG holds W_ih x + b."""
+    size, zero = h_NH.shape[1], 0 * h_NH.shape[1]
+    add_packed_columns(a_NG, zero, 2 * size, h_before_NH, zero, size, w_rz_p)
     if before:
-        n_NH = np.empty((h_NH.shape[0], size), a_NG.dtype)
         for row in range(h_NH.shape[0]):
-            copy_row(n_NH[row], b_hn_H)
-            m, earlier, a_r = m_NH[row], h_before_NH[row], a_NG[row, :size]
+            m, earlier, a_r, a_n = m_NH[row], h_before_NH[row], a_NG[row, :size], a_NG[row, 2 * size :]
             for j in range(size):
                 m[j] = _sigmoid(a_r[j]) * earlier[j]
-        add_product(n_NH, m_NH, w_n_t_HH)
-        for row in range(h_NH.shape[0]):
-            a_n, n = a_NG[row, 2 * size :], n_NH[row]
             for j in range(size):
-                a_n[j] += n[j]
+                a_n[j] += b_hn_H[j]
+        add_packed_columns(a_NG, 2 * size, size, m_NH, zero, size, w_n_p)
     else:
         for row in range(h_NH.shape[0]):
             copy_row(m_NH[row], b_hn_H)
-        add_product(m_NH, h_before_NH, w_n_t_HH)
+        add_packed_product(m_NH, h_before_NH, w_n_p)
         for row in range(h_NH.shape[0]):
             a_r, a_n, m = a_NG[row, :size], a_NG[row, 2 * size :], m_NH[row]
             for j in range(size):
@@ -102,24 +110,25 @@ def _step_forward(a_NG, h_NH, m_NH, h_before_NH, w_rz_t_H2H, w_n_t_HH, b_hn_H, b
 
 @kernel
 def _shard_forward(
-    a_NG, h_NH, h_before_NH, m_NH, x_NI, w_ih_IG, w_rz_t_H2H, w_n_t_HH, b_G, b_hn_H, lengths_B, start_BK, before
+    a_NG, h_NH, m_NH, begin_BH, x_NI, w_ih_p, w_rz_p, w_n_p, b_G, b_hn_H, lengths_B, start_BK, before
 ):  # fmt: skip
-    """One shard of gru_forward; the weights are transposed."""
-    for n in range(x_NI.shape[0]):
-        copy_row(a_NG[n], b_G)
-    add_product(a_NG, x_NI, w_ih_IG)
+    """One shard of gru_forward; the weights are transposed and packed."""
     starts = step_bounds(lengths_B)
+    begin_columns(begin_BH, start_BK, 0)
+    keep = a_NG.shape[0] == x_NI.shape[0]
+    a_CG = a_NG if keep else np.empty((chunk_room(lengths_B), a_NG.shape[1]), a_NG.dtype)
+    base, read = 0, 0  # a_CG[0] is of token `base`; inputs were read up to token `read`
     for t in range(starts.size - 1):
         start, end = starts[t], starts[t + 1]
-        if t == 0:
-            begin_columns(h_before_NH[start:end], start_BK, 0)
-        else:
-            for row in range(end - start):  # the rows still running are the first ones of the step before
-                copy_row(h_before_NH[start + row], h_NH[starts[t - 1] + row])
+        if end > read:
+            base, read = 0 if keep else start, chunk_end(starts, t)
+            project(a_CG[start - base : read - base], x_NI[start:read], w_ih_p, b_G)
+        h_before = begin_BH[: end - start]
+        if t > 0:  # the rows still running are the first ones of the step before
+            h_before = h_NH[starts[t - 1] : starts[t - 1] + end - start]
         _step_forward(
-            a_NG[start:end], h_NH[start:end], m_NH[start:end], h_before_NH[start:end], w_rz_t_H2H, w_n_t_HH, b_hn_H,
-            before,
-        )  # fmt: skip
+            a_CG[start - base : end - base], h_NH[start:end], m_NH[start:end], h_before, w_rz_p, w_n_p, b_hn_H, before
+        )
 
 
 @parallel_kernel
@@ -129,91 +138,113 @@ def gru_forward(cache, x_NI, flat_P, offset, lengths_B, rows_S, tokens_S, start_
     Shapes   cache GruCache out; x_NI (N, I); flat_P (P,) with the layer at `offset`; lengths_B (B,) int64, descending
              inside each shard; rows_S, tokens_S (S + 1,) int64 bounds of the shards; start_BK (B, H) the h_0 of
              each row, (0, H) for zeros; `before`: where the reset gate is.
-    Writes   every element of cache.   Errors: none (checked by rnn.network).
+    Writes   every element of cache; pre-activations are dropped where cache.a_NG has no rows.
+    Errors   none (checked by rnn.network).
     """
-    params = gru_views(flat_P, offset, x_NI.shape[1], cache.h_NH.shape[1])
-    w_ih_IG = np.ascontiguousarray(params.w_ih_GI.T)
-    w_rz_t_H2H, w_n_t_HH = np.ascontiguousarray(params.w_rz_2HH.T), np.ascontiguousarray(params.w_n_HH.T)
-    b_G, b_hn_H = params.b_G, params.b_hn_H
-    a_NG, h_NH, h_before_NH, m_NH = cache  # a prange body cannot see into tuples
+    i_size, h_size = x_NI.shape[1], cache.h_NH.shape[1]
+    params = gru_views(flat_P, offset, i_size, h_size)
+    w_ih_p, b_G, b_hn_H = packed_transpose(params.w_ih_GI), params.b_G, params.b_hn_H
+    w_rz_p, w_n_p = packed_transpose(params.w_rz_2HH), packed_transpose(params.w_n_HH)
+    a_NG, h_NH, m_NH, begin_BH = cache  # a prange body cannot see into tuples
     for s in prange(rows_S.size - 1):
         n0, n1 = tokens_S[s], tokens_S[s + 1]
-        lengths = lengths_B[rows_S[s] : rows_S[s + 1]]
+        b0, b1 = rows_S[s], rows_S[s + 1]
         _shard_forward(
-            a_NG[n0:n1], h_NH[n0:n1], h_before_NH[n0:n1], m_NH[n0:n1], x_NI[n0:n1], w_ih_IG, w_rz_t_H2H, w_n_t_HH, b_G,
-            b_hn_H, lengths, start_BK[rows_S[s] : rows_S[s + 1]], before,
+            a_NG[n0:n1], h_NH[n0:n1], m_NH[n0:n1], begin_BH[b0:b1], x_NI[n0:n1], w_ih_p, w_rz_p, w_n_p, b_G, b_hn_H,
+            lengths_B[b0:b1], start_BK[b0:b1], before,
         )  # fmt: skip
 
 
 @kernel
-def _step_backward(a_NG, m_NH, dh_NH, dm_NH, dbefore_NH, h_before_NH, w_n_HH, before):
-    """One step: a_NG ends as da, dm_NH as dL/d(W_hn h + b_hn) (after) or dL/da_n (before).
+def _step_backward(d_N4, m_NH, dh_NH, dbefore_NH, a_NG, h_before_NH, w_n_p, before):
+    """One step: d_N4 gets da_r, da_z, dL/d(W_hn h + b_hn) and da_n, of which the last two are one where the gate is before.
 
     dbefore_NH gets the part of dL/dh_{t-1} that goes past W_hr and W_hz, and W_hn where the gate is before it.
     """
-    size = dh_NH.shape[1]
-    for row in range(dh_NH.shape[0]):
-        dh, dm, d_before, earlier, m = dh_NH[row], dm_NH[row], dbefore_NH[row], h_before_NH[row], m_NH[row]
+    size, rows = dh_NH.shape[1], dh_NH.shape[0]
+    for row in range(rows):
+        dh, d_before, earlier, m = dh_NH[row], dbefore_NH[row], h_before_NH[row], m_NH[row]
         a_r, a_z, a_n = a_NG[row, :size], a_NG[row, size : 2 * size], a_NG[row, 2 * size :]
+        d_r, d_z = d_N4[row, :size], d_N4[row, size : 2 * size]
+        d_m, d_n = d_N4[row, 2 * size : 3 * size], d_N4[row, 3 * size :]
         for j in range(size):
-            z = _sigmoid(a_z[j])
-            d_before[j] = dh[j] * z
-            d_z = dh[j] * (earlier[j] - _tanh(a_n[j])) * _dsigmoid(a_z[j])
-            d_n = dh[j] * _sigmoid(-a_z[j]) * _sech2(a_n[j])
-            a_z[j] = d_z
-            a_n[j] = d_n
+            d_before[j] = dh[j] * _sigmoid(a_z[j])
+            d_z[j] = dh[j] * (earlier[j] - _tanh(a_n[j])) * _dsigmoid(a_z[j])
+        for j in range(size):
+            d_n[j] = dh[j] * _sigmoid(-a_z[j]) * _sech2(a_n[j])
         if before:
             for j in range(size):
-                dm[j] = a_n[j]
+                d_m[j] = d_n[j]
         else:
             for j in range(size):
-                dm[j] = a_n[j] * _sigmoid(a_r[j])
-                a_r[j] = a_n[j] * m[j] * _dsigmoid(a_r[j])
+                d_m[j] = d_n[j] * _sigmoid(a_r[j])
+                d_r[j] = d_n[j] * m[j] * _dsigmoid(a_r[j])
     if before:
-        dreset_NH = np.zeros((dh_NH.shape[0], size), dh_NH.dtype)  # dL/d(r h_{t-1})
-        add_product(dreset_NH, dm_NH, w_n_HH)
-        for row in range(dh_NH.shape[0]):
-            d_before, earlier, d_reset, a_r = dbefore_NH[row], h_before_NH[row], dreset_NH[row], a_NG[row, :size]
+        dreset_NH = np.zeros((rows, size), dh_NH.dtype)  # dL/d(r h_{t-1})
+        add_packed_columns(dreset_NH, 0 * size, size, d_N4, 3 * size, size, w_n_p)
+        for row in range(rows):
+            d_before, earlier, d_reset = dbefore_NH[row], h_before_NH[row], dreset_NH[row]
+            a_r, d_r = a_NG[row, :size], d_N4[row, :size]
             for j in range(size):
                 d_before[j] += d_reset[j] * _sigmoid(a_r[j])
-                a_r[j] = d_reset[j] * earlier[j] * _dsigmoid(a_r[j])
+                d_r[j] = d_reset[j] * earlier[j] * _dsigmoid(a_r[j])
 
 
 @kernel
-def _shard_backward(dx_NI, dflat_P, dh_NH, a_NG, h_before_NH, m_NH, x_NI, flat_P, offset, lengths_B, before):
-    """One shard of gru_backward; a_NG ends as da_NG."""
-    size = dh_NH.shape[1]
-    params = gru_views(flat_P, offset, x_NI.shape[1], size)
-    grads = gru_views(dflat_P, offset, x_NI.shape[1], size)
+def _add_gradients(dflat_P, offset, d_C4, x_CI, h_before_CH, m_CH, before):
+    """Of all parameters, from one chunk of tokens."""
+    size = h_before_CH.shape[1]
+    grads, zero = gru_views(dflat_P, offset, x_CI.shape[1], size), 0 * size
+    for n in range(d_C4.shape[0]):
+        d = d_C4[n]
+        for j in range(2 * size):
+            grads.b_G[j] += d[j]
+        for j in range(size):
+            grads.b_G[2 * size + j] += d[3 * size + j]
+        for j in range(size):
+            grads.b_hn_H[j] += d[2 * size + j]
+    add_product_of_columns(grads.w_rz_2HH, d_C4, zero, h_before_CH)
+    add_product_of_columns(grads.w_n_HH, d_C4, 2 * size, m_CH if before else h_before_CH)
+    add_product_of_columns(grads.w_ih_GI[: 2 * size], d_C4, zero, x_CI)
+    add_product_of_columns(grads.w_ih_GI[2 * size :], d_C4, 3 * size, x_CI)
+
+
+@kernel
+def _shard_backward(
+    dx_NI, dflat_P, dh_NH, a_NG, h_NH, m_NH, begin_BH, x_NI, w_ih_rz_p, w_ih_n_p, w_rz_p, w_n_p, offset, lengths_B, before
+):  # fmt: skip
+    """One shard of gru_backward; the weights are packed."""
+    size, zero = dh_NH.shape[1], 0 * dh_NH.shape[1]
     starts = step_bounds(lengths_B)
-    dm_NH = np.empty_like(dh_NH)
+    room = chunk_room(lengths_B)
+    d_C4, before_CH = np.empty((room, 4 * size), dh_NH.dtype), np.empty((room, size), dh_NH.dtype)
     dbefore_BH = np.empty((lengths_B.size, size), dh_NH.dtype)
-    rz_N2 = np.empty((dh_NH.shape[0], 2 * size), dh_NH.dtype)
+    done = dh_NH.shape[0]  # d_C4 ends with the token before `done`
     for t in range(starts.size - 2, -1, -1):
         start, end = starts[t], starts[t + 1]
-        active = end - start
+        active, base, first = end - start, done - room, starts[t - 1] if t > 0 else start
+        d = d_C4[start - base : end - base]
+        h_before = h_NH[first : first + active] if t > 0 else begin_BH[:active]
         _step_backward(
-            a_NG[start:end], m_NH[start:end], dh_NH[start:end], dm_NH[start:end], dbefore_BH[:active],
-            h_before_NH[start:end], params.w_n_HH, before,
-        )  # fmt: skip
-        for row in range(active):
-            copy_row(rz_N2[start + row], a_NG[start + row, : 2 * size])
+            d, m_NH[start:end], dh_NH[start:end], dbefore_BH[:active], a_NG[start:end], h_before, w_n_p, before
+        )
         if t > 0:
-            first = starts[t - 1]
             earlier_NH = dh_NH[first : first + active]
             for row in range(active):
                 for j in range(size):
                     earlier_NH[row, j] += dbefore_BH[row, j]
-            add_product(earlier_NH, rz_N2[start:end], params.w_rz_2HH)
+            add_packed_columns(earlier_NH, zero, size, d, zero, 2 * size, w_rz_p)
             if not before:
-                add_product(earlier_NH, dm_NH[start:end], params.w_n_HH)
-    add_rows(grads.b_G, a_NG)
-    add_rows(grads.b_hn_H, dm_NH)
-    add_product_of_transpose(grads.w_rz_2HH, rz_N2, h_before_NH)
-    add_product_of_transpose(grads.w_n_HH, dm_NH, m_NH if before else h_before_NH)
-    add_product_of_transpose(grads.w_ih_GI, a_NG, x_NI)
-    clear(dx_NI)
-    add_product(dx_NI, a_NG, params.w_ih_GI)
+                add_packed_columns(earlier_NH, zero, size, d, 2 * size, size, w_n_p)
+        if is_chunk(starts, t, done):
+            d, h_before = d_C4[start - base :], before_CH[: done - start]
+            states_before(h_before, h_NH, begin_BH, starts, t, done)
+            _add_gradients(dflat_P, offset, d, x_NI[start:done], h_before, m_NH[start:done], before)
+            dx_CI = dx_NI[start:done]
+            clear(dx_CI)
+            add_packed_columns(dx_CI, zero, dx_CI.shape[1], d, zero, 2 * size, w_ih_rz_p)
+            add_packed_columns(dx_CI, zero, dx_CI.shape[1], d, 3 * size, size, w_ih_n_p)
+            done = start
 
 
 @parallel_kernel
@@ -221,14 +252,18 @@ def gru_backward(dx_NI, dflat_SP, dh_NH, cache, x_NI, flat_P, offset, lengths_B,
     """Back-propagate through every time step of a packed batch.
 
     Shapes   dx_NI (N, I) out; dflat_SP (S, P) gradients per shard, accumulated; dh_NH (N, H) in: dL/dh_t from above, ends
-             as the whole dL/dh_t; cache as gru_forward left it, a_NG ends as dL/da_t; the rest as gru_forward.
+             as the whole dL/dh_t; cache as gru_forward left it; the rest as gru_forward.
     Inverts  gru_forward, last step to first.
     """
-    a_NG, _, h_before_NH, m_NH = cache
+    i_size, h_size = x_NI.shape[1], dh_NH.shape[1]
+    params = gru_views(flat_P, offset, i_size, h_size)
+    w_ih_rz_p, w_ih_n_p = packed(params.w_ih_GI[: 2 * h_size]), packed(params.w_ih_GI[2 * h_size :])
+    w_rz_p, w_n_p = packed(params.w_rz_2HH), packed(params.w_n_HH)
+    a_NG, h_NH, m_NH, begin_BH = cache
     for s in prange(rows_S.size - 1):
         n0, n1 = tokens_S[s], tokens_S[s + 1]
-        lengths = lengths_B[rows_S[s] : rows_S[s + 1]]
+        b0, b1 = rows_S[s], rows_S[s + 1]
         _shard_backward(
-            dx_NI[n0:n1], dflat_SP[s], dh_NH[n0:n1], a_NG[n0:n1], h_before_NH[n0:n1], m_NH[n0:n1], x_NI[n0:n1], flat_P,
-            offset, lengths, before,
+            dx_NI[n0:n1], dflat_SP[s], dh_NH[n0:n1], a_NG[n0:n1], h_NH[n0:n1], m_NH[n0:n1], begin_BH[b0:b1],
+            x_NI[n0:n1], w_ih_rz_p, w_ih_n_p, w_rz_p, w_n_p, offset, lengths_B[b0:b1], before,
         )  # fmt: skip

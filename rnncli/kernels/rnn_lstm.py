@@ -17,8 +17,18 @@ import numpy as np
 
 from rnncli.kernels import scalar
 from rnncli.kernels._jit import kernel, parallel_kernel, prange
-from rnncli.kernels.matmul import add_product, add_product_of_transpose
-from rnncli.kernels.sequence import add_rows, begin_columns, clear, copy_row, step_bounds
+from rnncli.kernels.matmul import add_packed_product, add_product_of_transpose, packed, packed_transpose
+from rnncli.kernels.sequence import (
+    add_rows,
+    begin_columns,
+    chunk_end,
+    chunk_room,
+    clear,
+    is_chunk,
+    project,
+    states_before,
+    step_bounds,
+)
 
 _tanh, _sech2, _sigmoid, _dsigmoid = scalar.tanh, scalar.sech2, scalar.sigmoid, scalar.dsigmoid
 
@@ -32,13 +42,13 @@ class LstmParams(NamedTuple):
 
 
 class LstmCache(NamedTuple):
-    """What the forward pass keeps for BPTT and for inspection, one row a token."""
+    """What the forward pass keeps for BPTT and for inspection, one row a token; a_NG has no rows where nobody wants it."""
 
     a_NG: np.ndarray  # pre-activations of the gates
     h_NH: np.ndarray  # states
-    h_before_NH: np.ndarray  # h_{t-1} of the same row
     c_NH: np.ndarray  # cells
-    c_before_NH: np.ndarray  # c_{t-1} of the same row
+    begin_h_BH: np.ndarray  # h_0 of each row of the batch
+    begin_c_BH: np.ndarray  # c_0
 
 
 @kernel
@@ -88,24 +98,26 @@ def _cell_backward(da_NG, dc_NH, dh_NH, a_NG, c_NH, c_before_NH):
 
 
 @kernel
-def _shard_forward(a_NG, h_NH, h_before_NH, c_NH, c_before_NH, x_NI, w_ih_IG, w_hh_t_HG, b_G, lengths_B, start_BK):
-    """One shard of lstm_forward; w_ih_IG and w_hh_t_HG are the transposed weights."""
-    for n in range(x_NI.shape[0]):
-        copy_row(a_NG[n], b_G)
-    add_product(a_NG, x_NI, w_ih_IG)
+def _shard_forward(a_NG, h_NH, c_NH, begin_h_BH, begin_c_BH, x_NI, w_ih_p, w_hh_p, b_G, lengths_B, start_BK):
+    """One shard of lstm_forward; w_ih_p and w_hh_p are the transposed weights, packed."""
     starts = step_bounds(lengths_B)
+    begin_columns(begin_h_BH, start_BK, 0)
+    begin_columns(begin_c_BH, start_BK, h_NH.shape[1])
+    keep = a_NG.shape[0] == x_NI.shape[0]
+    a_CG = a_NG if keep else np.empty((chunk_room(lengths_B), a_NG.shape[1]), a_NG.dtype)
+    base, read = 0, 0  # a_CG[0] is of token `base`; inputs were read up to token `read`
     for t in range(starts.size - 1):
         start, end = starts[t], starts[t + 1]
-        if t > 0:
-            for row in range(end - start):  # the rows still running are the first ones of the step before
-                copy_row(h_before_NH[start + row], h_NH[starts[t - 1] + row])
-                copy_row(c_before_NH[start + row], c_NH[starts[t - 1] + row])
-        else:
-            begin_columns(h_before_NH[start:end], start_BK, 0)
-            begin_columns(c_before_NH[start:end], start_BK, h_NH.shape[1])
+        if end > read:
+            base, read = 0 if keep else start, chunk_end(starts, t)
+            project(a_CG[start - base : read - base], x_NI[start:read], w_ih_p, b_G)
+        a, h_before, c_before = a_CG[start - base : end - base], begin_h_BH[: end - start], begin_c_BH[: end - start]
+        if t > 0:  # the rows still running are the first ones of the step before
+            before = starts[t - 1]
+            h_before, c_before = h_NH[before : before + end - start], c_NH[before : before + end - start]
         if t > 0 or start_BK.shape[0] > 0:
-            add_product(a_NG[start:end], h_before_NH[start:end], w_hh_t_HG)
-        _cell_forward(h_NH[start:end], c_NH[start:end], a_NG[start:end], c_before_NH[start:end])
+            add_packed_product(a, h_before, w_hh_p)
+        _cell_forward(h_NH[start:end], c_NH[start:end], a, c_before)
 
 
 @parallel_kernel
@@ -115,46 +127,52 @@ def lstm_forward(cache, x_NI, flat_P, offset, lengths_B, rows_S, tokens_S, start
     Shapes   cache LstmCache out; x_NI (N, I); flat_P (P,) with the layer at `offset`; lengths_B (B,) int64, descending
              inside each shard; rows_S, tokens_S (S + 1,) int64 bounds of the shards; start_BK (B, 2 H) h_0 and
              c_0 of each row, (0, 2 H) for zeros; `variant` is not used.
-    Writes   every element of cache.   Errors: none (checked by rnn.network).
+    Writes   every element of cache; pre-activations are dropped where cache.a_NG has no rows.
+    Errors   none (checked by rnn.network).
     """
-    params = lstm_views(flat_P, offset, x_NI.shape[1], cache.h_NH.shape[1])
-    w_ih_IG = np.ascontiguousarray(params.w_ih_GI.T)
-    w_hh_t_HG = np.ascontiguousarray(params.w_hh_GH.T)
-    b_G = params.b_G
-    a_NG, h_NH, h_before_NH, c_NH, c_before_NH = cache  # a prange body cannot see into tuples
+    i_size, h_size = x_NI.shape[1], cache.h_NH.shape[1]
+    params = lstm_views(flat_P, offset, i_size, h_size)
+    w_ih_p, w_hh_p, b_G = packed_transpose(params.w_ih_GI), packed_transpose(params.w_hh_GH), params.b_G
+    a_NG, h_NH, c_NH, begin_h_BH, begin_c_BH = cache  # a prange body cannot see into tuples
     for s in prange(rows_S.size - 1):
         n0, n1 = tokens_S[s], tokens_S[s + 1]
-        lengths = lengths_B[rows_S[s] : rows_S[s + 1]]
+        b0, b1 = rows_S[s], rows_S[s + 1]
         _shard_forward(
-            a_NG[n0:n1], h_NH[n0:n1], h_before_NH[n0:n1], c_NH[n0:n1], c_before_NH[n0:n1], x_NI[n0:n1],
-            w_ih_IG, w_hh_t_HG, b_G, lengths, start_BK[rows_S[s] : rows_S[s + 1]],
+            a_NG[n0:n1], h_NH[n0:n1], c_NH[n0:n1], begin_h_BH[b0:b1], begin_c_BH[b0:b1], x_NI[n0:n1],
+            w_ih_p, w_hh_p, b_G, lengths_B[b0:b1], start_BK[b0:b1],
         )  # fmt: skip
 
 
 @kernel
-def _shard_backward(dx_NI, dflat_P, dh_NH, a_NG, h_before_NH, c_NH, c_before_NH, x_NI, flat_P, offset, lengths_B):
-    """One shard of lstm_backward; a_NG ends as da_NG."""
-    params = lstm_views(flat_P, offset, x_NI.shape[1], dh_NH.shape[1])
-    grads = lstm_views(dflat_P, offset, x_NI.shape[1], dh_NH.shape[1])
+def _shard_backward(
+    dx_NI, dflat_P, dh_NH, a_NG, h_NH, c_NH, begin_h_BH, begin_c_BH, x_NI, w_ih_p, w_hh_p, offset, lengths_B
+):  # fmt: skip
+    """One shard of lstm_backward; w_ih_p and w_hh_p are the weights, packed."""
+    size = dh_NH.shape[1]
+    grads = lstm_views(dflat_P, offset, x_NI.shape[1], size)
     starts = step_bounds(lengths_B)
-    dc_BH = np.zeros((lengths_B.size, dh_NH.shape[1]), dh_NH.dtype)
-    da_BG = np.empty((lengths_B.size, a_NG.shape[1]), dh_NH.dtype)
+    dc_BH = np.zeros((lengths_B.size, size), dh_NH.dtype)
+    room = chunk_room(lengths_B)
+    da_CG, before_CH = np.empty((room, 4 * size), dh_NH.dtype), np.empty((room, size), dh_NH.dtype)
+    done = dh_NH.shape[0]  # da_CG ends with the token before `done`
     for t in range(starts.size - 2, -1, -1):
         start, end = starts[t], starts[t + 1]
-        active = end - start
-        _cell_backward(
-            da_BG[:active], dc_BH[:active], dh_NH[start:end], a_NG[start:end], c_NH[start:end], c_before_NH[start:end]
-        )
-        for row in range(active):
-            copy_row(a_NG[start + row], da_BG[row])
+        active, base = end - start, done - room
+        da = da_CG[start - base : end - base]
+        before = starts[t - 1] if t > 0 else start
+        c_before = c_NH[before : before + active] if t > 0 else begin_c_BH[:active]
+        _cell_backward(da, dc_BH[:active], dh_NH[start:end], a_NG[start:end], c_NH[start:end], c_before)
         if t > 0:
-            before = starts[t - 1]
-            add_product(dh_NH[before : before + active], a_NG[start:end], params.w_hh_GH)
-    add_rows(grads.b_G, a_NG)
-    add_product_of_transpose(grads.w_hh_GH, a_NG, h_before_NH)
-    add_product_of_transpose(grads.w_ih_GI, a_NG, x_NI)
-    clear(dx_NI)
-    add_product(dx_NI, a_NG, params.w_ih_GI)
+            add_packed_product(dh_NH[before : before + active], da, w_hh_p)
+        if is_chunk(starts, t, done):
+            da, h_before = da_CG[start - base :], before_CH[: done - start]
+            states_before(h_before, h_NH, begin_h_BH, starts, t, done)
+            add_rows(grads.b_G, da)
+            add_product_of_transpose(grads.w_hh_GH, da, h_before)
+            add_product_of_transpose(grads.w_ih_GI, da, x_NI[start:done])
+            clear(dx_NI[start:done])
+            add_packed_product(dx_NI[start:done], da, w_ih_p)
+            done = start
 
 
 @parallel_kernel
@@ -162,14 +180,17 @@ def lstm_backward(dx_NI, dflat_SP, dh_NH, cache, x_NI, flat_P, offset, lengths_B
     """Back-propagate through every time step of a packed batch.
 
     Shapes   dx_NI (N, I) out; dflat_SP (S, P) gradients per shard, accumulated; dh_NH (N, H) in: dL/dh_t from above, ends
-             as the whole dL/dh_t; cache as lstm_forward left it, a_NG ends as dL/da_t; the rest as lstm_forward.
+             as the whole dL/dh_t; cache as lstm_forward left it; the rest as lstm_forward.
     Inverts  lstm_forward, last step to first.
     """
-    a_NG, _, h_before_NH, c_NH, c_before_NH = cache
+    i_size, h_size = x_NI.shape[1], dh_NH.shape[1]
+    params = lstm_views(flat_P, offset, i_size, h_size)
+    w_ih_p, w_hh_p = packed(params.w_ih_GI), packed(params.w_hh_GH)
+    a_NG, h_NH, c_NH, begin_h_BH, begin_c_BH = cache
     for s in prange(rows_S.size - 1):
         n0, n1 = tokens_S[s], tokens_S[s + 1]
-        lengths = lengths_B[rows_S[s] : rows_S[s + 1]]
+        b0, b1 = rows_S[s], rows_S[s + 1]
         _shard_backward(
-            dx_NI[n0:n1], dflat_SP[s], dh_NH[n0:n1], a_NG[n0:n1], h_before_NH[n0:n1], c_NH[n0:n1], c_before_NH[n0:n1],
-            x_NI[n0:n1], flat_P, offset, lengths,
+            dx_NI[n0:n1], dflat_SP[s], dh_NH[n0:n1], a_NG[n0:n1], h_NH[n0:n1], c_NH[n0:n1], begin_h_BH[b0:b1],
+            begin_c_BH[b0:b1], x_NI[n0:n1], w_ih_p, w_hh_p, offset, lengths_B[b0:b1],
         )  # fmt: skip

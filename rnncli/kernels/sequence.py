@@ -10,7 +10,11 @@ import numpy as np
 
 from rnncli.kernels import scalar
 from rnncli.kernels._jit import kernel, parallel_kernel, prange
+from rnncli.kernels.matmul import TURNED_BLOCK, add_packed_product
 
+SMALL = 1 << 18  # numbers that one thread copies sooner than others wake up
+ROWS = 64  # distinct tokens whose gradients one piece of work sums
+CHUNK = TURNED_BLOCK  # tokens whose inputs are projected together, and whose gradients enter the weights' together
 _counter_hash = scalar.counter_hash
 
 
@@ -89,6 +93,48 @@ def step_bounds(lengths_B):
 
 
 @kernel
+def chunk_room(lengths_B):
+    """Tokens that a chunk of a shard's steps can have."""
+    return max(CHUNK, lengths_B.size)
+
+
+@kernel
+def chunk_end(starts, t):
+    """Where a chunk of steps ends that begins with step t: CHUNK tokens or just below, one step at least.
+
+    What a chunk's products write is still in cache when its recurrence reads it, and the other way round.
+    """
+    last = t + 1
+    while last + 1 < starts.size and starts[last + 1] - starts[t] <= CHUNK:
+        last += 1
+    return starts[last]
+
+
+@kernel
+def is_chunk(starts, t, end):
+    """Whether steps from t to token `end` make a chunk: step t is the first, or one more would be too many tokens."""
+    return t == 0 or end - starts[t - 1] > CHUNK
+
+
+@kernel
+def states_before(before_NH, h_NH, begin_BH, starts, t, end):
+    """h_{t-1} of the tokens from step t on to token `end`, before_NH (end - starts[t], H)."""
+    first = starts[t]
+    while starts[t] < end:
+        for row in range(starts[t + 1] - starts[t]):  # the rows still running are the first ones of the step before
+            copy_row(before_NH[starts[t] - first + row], h_NH[starts[t - 1] + row] if t > 0 else begin_BH[row])
+        t += 1
+
+
+@kernel
+def project(a_NG, x_NI, w_ih_p, b_G):
+    """a = W_ih x + b; w_ih_p is the packed transpose."""
+    for n in range(x_NI.shape[0]):
+        copy_row(a_NG[n], b_G)
+    add_packed_product(a_NG, x_NI, w_ih_p)
+
+
+@kernel
 def _drop_row(x_E, threshold, scale, key, row):
     """Zero the units whose draw falls below `threshold` (a share of 2^64) and scale the others (inverted dropout)."""
     first = row * x_E.size
@@ -110,13 +156,33 @@ def dropout(x_NE, threshold, scale, key, shards):
             _drop_row(x_NE[row], threshold, scale, key, row)
 
 
+@kernel
+def _gather(x_NE, embedding_VE, ids_N, n0, n1):
+    for n in range(n0, n1):
+        copy_row(x_NE[n], embedding_VE[ids_N[n]])
+
+
 @parallel_kernel
 def gather(x_NE, embedding_VE, ids_N, shards):
     """x_NE[n] = embedding_VE[ids_N[n]]."""
     n = ids_N.size
-    for s in prange(shards):
-        for row in range(n * s // shards, n * (s + 1) // shards):
-            copy_row(x_NE[row], embedding_VE[ids_N[row]])
+    if x_NE.size <= SMALL:
+        _gather(x_NE, embedding_VE, ids_N, 0, n)
+    else:
+        for s in prange(shards):
+            _gather(x_NE, embedding_VE, ids_N, n * s // shards, n * (s + 1) // shards)
+
+
+@kernel
+def _sum_rows(demb_UE, dx_NE, order_N, starts_U, u0, u1):
+    for u in range(u0, u1):
+        out, x = demb_UE[u], dx_NE[order_N[starts_U[u]]]
+        for j in range(out.size):
+            out[j] = x[j]
+        for i in range(starts_U[u] + 1, starts_U[u + 1]):
+            x = dx_NE[order_N[i]]
+            for j in range(out.size):
+                out[j] += x[j]
 
 
 @parallel_kernel
@@ -126,11 +192,12 @@ def scatter_add(demb_UE, dx_NE, order_N, starts_U):
     Shapes   demb_UE (U, E) out; dx_NE (N, E); order_N (N,) int64: packed tokens sorted by
              id, stable; starts_U (U + 1,).
     """
-    for u in prange(starts_U.size - 1):
-        copy_row(demb_UE[u], dx_NE[order_N[starts_U[u]]])
-        for i in range(starts_U[u] + 1, starts_U[u + 1]):
-            for j in range(demb_UE.shape[1]):
-                demb_UE[u, j] += dx_NE[order_N[i], j]
+    n = starts_U.size - 1
+    if dx_NE.size <= SMALL:
+        _sum_rows(demb_UE, dx_NE, order_N, starts_U, 0, n)
+    else:
+        for c in prange((n + ROWS - 1) // ROWS):
+            _sum_rows(demb_UE, dx_NE, order_N, starts_U, c * ROWS, min(n, (c + 1) * ROWS))
 
 
 @kernel

@@ -26,7 +26,7 @@ class Cell:
     forward: Callable[..., None]
     backward: Callable[..., None]
     cache_type: Callable[..., Any]
-    kept: tuple[int, ...]  # widths of the cache's arrays, in units of H
+    kept: tuple[int, ...]  # widths of the cache's arrays with a row a token, in units of H; pre-activations first
     variant: bool = False  # the kernels' last argument
     states: int = 1  # vectors of H that go from step to step: the LSTM's are h and c
     own_n_bias: bool = False  # GRU: the bias inside the reset gate's reach stays apart
@@ -46,9 +46,11 @@ class Cell:
         }
         return shapes | ({f"bias_hn_{suffix}": (h_size,)} if self.own_n_bias else {})
 
-    def cache(self, n: int, h_size: int, dtype: DTypeLike) -> Any:
-        """Room for what the forward pass keeps of n tokens."""
-        return self.cache_type(*(np.empty((n, width * h_size), dtype) for width in self.kept))
+    def cache(self, n: int, b: int, h_size: int, dtype: DTypeLike, keep: bool = True) -> Any:
+        """Room for what the forward pass keeps of n tokens of b rows; without `keep` for what later layers read."""
+        sizes = [n if keep else 0, *[n] * (len(self.kept) - 1)]
+        kept = [np.empty((size, width * h_size), dtype) for size, width in zip(sizes, self.kept, strict=True)]
+        return self.cache_type(*kept, *(np.empty((b, h_size), dtype) for _ in range(self.states)))
 
     def states_at(self, cache: Any, at_B: NDArray[np.int64]) -> NDArray[Any]:
         """What the step after the packed tokens at_B (B,) reads, (B, states H); zeros where at_B is -1."""
@@ -87,22 +89,20 @@ class Cell:
 
 def _simple(name: str, relu: bool) -> Cell:
     return Cell(
-        name, 1, rnn_simple.simple_forward, rnn_simple.simple_backward, rnn_simple.SimpleCache, (1, 1, 1), variant=relu
+        name, 1, rnn_simple.simple_forward, rnn_simple.simple_backward, rnn_simple.SimpleCache, (1, 1), variant=relu
     )
 
 
 def _gru(name: str, before: bool) -> Cell:
     return Cell(
-        name, 3, rnn_gru.gru_forward, rnn_gru.gru_backward, rnn_gru.GruCache, (3, 1, 1, 1), before, own_n_bias=True
+        name, 3, rnn_gru.gru_forward, rnn_gru.gru_backward, rnn_gru.GruCache, (3, 1, 1), before, own_n_bias=True
     )
 
 
 CELLS = {
     "rnn": _simple("rnn", relu=False),
     "relu": _simple("relu", relu=True),
-    "lstm": Cell(
-        "lstm", 4, rnn_lstm.lstm_forward, rnn_lstm.lstm_backward, rnn_lstm.LstmCache, (4, 1, 1, 1, 1), states=2
-    ),
+    "lstm": Cell("lstm", 4, rnn_lstm.lstm_forward, rnn_lstm.lstm_backward, rnn_lstm.LstmCache, (4, 1, 1), states=2),
     "gru": _gru("gru", before=False),
     "gru_before": _gru("gru_before", before=True),
 }

@@ -119,7 +119,7 @@ class Network:
             pooled, read_MO = NO_POOLING, run.h_NO
             read_MO = read_MO.copy() if dropout_key is not None and self.spec.dropout > 0 else read_MO
         else:
-            pooled = self.pooling.forward(run.h_NO, self._query, batch)
+            pooled = self.pooling.forward(run.h_NO, self.query, batch)
             read_MO = pooled.pooled_BO
         self._drop(read_MO, dropout_key, POOLED)
         if self.spec.wide:
@@ -212,11 +212,11 @@ class Network:
         if self.pooling is not None:
             slot = self.dense.slots.get(QUERY)
             dquery_SO = dflat_SP[:, slot.offset : slot.offset + slot.size] if slot else dflat_SP[:, :0]
-            dh_NO = self.pooling.backward(dquery_SO, dread_MO, out.pooled, out.run.h_NO, self._query, batch)
+            dh_NO = self.pooling.backward(dquery_SO, dread_MO, out.pooled, out.run.h_NO, self.query, batch)
         return self.stack.backward(dflat_SP, self.dense, dh_NO, out.run, batch, self._between(dropout_key))
 
     @property
-    def _query(self) -> Array:
+    def query(self) -> Array:
         learned = self.pooling is not None and self.pooling.learned
         return self.dense[QUERY] if learned else self.dense.flat[:0]
 

@@ -102,7 +102,7 @@ class Stack:
             run = LayerRun(x_NI)
             for place in self._of(layer):
                 x = self._turned(x_NI, batch) if place.reverse else x_NI
-                cache = self.cell.cache(len(x), self.spec.hidden_size, x.dtype)
+                cache = self.cell.cache(len(x), batch.lengths_B.size, self.spec.hidden_size, x.dtype)
                 self.cell.forward(
                     cache, x, params.flat, self._offset(params, place), batch.lengths_B, batch.rows_S, batch.tokens_S,
                     none_BK if start is None else start[layer], self.cell.variant,

@@ -27,7 +27,8 @@ def make_batch(lengths, shard_rows=4):
 
 
 def run_forward(params, x, batch, relu):
-    cache = rnn_simple.SimpleCache(*(np.full((x.shape[0], params["b"].size), np.nan, x.dtype) for _ in range(3)))
+    rows = (x.shape[0], x.shape[0], batch.lengths_B.size)
+    cache = rnn_simple.SimpleCache(*(np.full((n, params["b"].size), np.nan, x.dtype) for n in rows))
     start = np.empty((0, params["b"].size), x.dtype)
     rnn_simple.simple_forward(cache, x, params.flat, 0, batch.lengths_B, batch.rows_S, batch.tokens_S, start, relu)
     return cache
