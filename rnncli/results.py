@@ -370,18 +370,6 @@ class EvalEmbeddingsResult(EmbeddingsScores):
 
 
 @dataclass(frozen=True)
-class InspectionResult(Result):
-    """What inspect-gradients measured; keys are documented in docs/gradients.md."""
-
-    schema_version: int
-    input: dict[str, Any]
-    architecture: dict[str, Any]
-    verdict: dict[str, Any]
-    layers: list[dict[str, Any]]
-    self_checks: dict[str, float]
-
-
-@dataclass(frozen=True)
 class Damage(Result):
     """One kind of damage in a file."""
 

@@ -34,6 +34,8 @@ class Stream(IntEnum):
     SAMPLE_DATA = 10
     BOOTSTRAP = 11
     GENERATE = 12
+    SURROGATE = 13
+    LOSS_TERMS = 14
 
 
 def mix64(z: Any) -> Any:  # also compiled by numba, see kernels/scalar.py

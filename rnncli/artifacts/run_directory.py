@@ -21,10 +21,11 @@ from rnncli.errors import ArtifactError, RnncliError, UsageError
 MODEL_NAME = "model.safetensors"
 CHECKPOINT_NAME = "checkpoint.safetensors"
 HISTORY_NAME = "history.jsonl"
+FILM_NAME = "inspection.jsonl"  # what --inspect-every recorded
 MANIFEST_NAME = "manifest.json"
 # Every name a run may write: `--force` removes these and nothing else.
 KNOWN_NAMES = frozenset(
-    {MODEL_NAME, CHECKPOINT_NAME, HISTORY_NAME, MANIFEST_NAME}
+    {MODEL_NAME, CHECKPOINT_NAME, HISTORY_NAME, FILM_NAME, MANIFEST_NAME}
     | {"config.yaml", "result.json", "metrics.json", "report.json", "report.html", "gradients.json"}
     | {"vectors.txt", "vectors.bin", "vocabulary.tsv", "predictions.jsonl"}
 )
@@ -115,9 +116,9 @@ class RunDirectory:
         """Write strict JSON (a NaN is a ValueError) in one step: keys in their order, two spaces, final newline."""
         return self.write_text(name, json.dumps(obj, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
-    def append_history(self, obj: Mapping[str, Any]) -> None:
+    def append_history(self, obj: Mapping[str, Any], name: str = HISTORY_NAME) -> None:
         """Add one line to history.jsonl and sync it. Call it before the checkpoint of the same epoch is saved."""
-        path = self._path_of(HISTORY_NAME)
+        path = self._path_of(name)
         try:
             with path.open("ab") as file:
                 file.write((json.dumps(obj, allow_nan=False, ensure_ascii=False) + "\n").encode("utf-8"))
@@ -126,9 +127,9 @@ class RunDirectory:
         except OSError as error:
             raise RnncliError(f"{path}: cannot be written: {error.strerror or error}") from error
 
-    def history(self) -> list[dict[str, Any]]:
+    def history(self, name: str = HISTORY_NAME) -> list[dict[str, Any]]:
         """The rows of history.jsonl; a last line cut short by a kill is left out."""
-        path = self.path / HISTORY_NAME
+        path = self.path / name
         if not path.exists():
             return []
         rows = []
@@ -148,9 +149,17 @@ class RunDirectory:
         if len(rows) < n:
             raise ArtifactError(f"{self.path / HISTORY_NAME}: {len(rows)} rows, but the checkpoint is at epoch {n}")
         if rows or n:
-            self.write_text(
-                HISTORY_NAME, "".join(json.dumps(row, allow_nan=False, ensure_ascii=False) + "\n" for row in rows[:n])
-            )
+            self._write_rows(HISTORY_NAME, rows[:n])
+
+    def keep_film(self, epoch: int) -> None:
+        """Cut inspection.jsonl, where there is one, to what was recorded up to the end of an epoch."""
+        rows = self.history(FILM_NAME)
+        if rows:
+            self._write_rows(FILM_NAME, [row for row in rows if row["epoch"] <= epoch])
+
+    def _write_rows(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        lines = (json.dumps(row, allow_nan=False, ensure_ascii=False) + "\n" for row in rows)
+        self.write_text(name, "".join(lines))
 
     def manifest(
         self, seed: int, threads: int, inputs: Sequence[InputFile | Path], command: Sequence[str] | None = None

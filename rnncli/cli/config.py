@@ -182,20 +182,12 @@ def _schemas() -> "dict[ConfigCommand, type[StrictModel]]":
 
 def _commands_of(path: str, tree: dict[str, Any]) -> list[ConfigCommand]:
     """The commands a config may be for: those that have most of its required sections, then of its keys."""
-    from rnncli.config.keys import schema_fields
+    from rnncli.config.keys import best_fitting
 
-    given = {keys[:depth] for keys in _flat(tree) for depth in range(1, len(keys) + 1)}
-
-    def fit(command: ConfigCommand) -> tuple[int, int]:
-        schema = _schemas()[command]
-        known = {keys for keys, _, _ in schema_fields(schema)}
-        needed = sum(field.is_required() and name in tree for name, field in schema.model_fields.items())
-        return needed, sum(keys in known for keys in given)
-
-    best = max(fit(command) for command in ConfigCommand)
-    if best == (0, 0):
+    found = best_fitting(tree, _schemas())
+    if not found:
         raise UsageError(f"{path}: its keys fit no command; name the command (--for train-classifier)")
-    return [command for command in ConfigCommand if fit(command) == best]
+    return found
 
 
 def _flat(tree: dict[str, Any], above: tuple[str, ...] = ()) -> dict[tuple[str | int, ...], Any]:

@@ -1,38 +1,136 @@
 """rnncli inspect-gradients: how far back does the gradient reach, and why?"""
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from rnncli.cli.options import ConfigOpt, JsonOpt, SeedOpt, SetOpt, ThreadsOpt, given_flags, set_thread_environment
+from rnncli.cli.options import (
+    ConfigOpt,
+    JsonOpt,
+    ProgressMode,
+    SeedOpt,
+    SetOpt,
+    ThreadsOpt,
+    given_flags,
+    set_thread_environment,
+)
 
-TROUBLES = ("vanishing", "exploding")
-SPARKS, ASCII_SPARKS = "█▇▆▅▄▃▂▁", "87654321"
-SPARK_DECADES = 1.0  # of log10 a step of the spark line
+TROUBLES = ("vanishing", "exploding", "cut")
+
+
+class Level(StrEnum):
+    """How closely to look."""
+
+    QUICK = "quick"
+    STANDARD = "standard"
+    DEEP = "deep"
+
+
+class Task(StrEnum):
+    """Synthetic tasks whose need is known."""
+
+    RECALL = "recall"
+    ADDING = "adding"
+    COPY = "copy"
+
+
+class Lesson(StrEnum):
+    """Built-in lessons."""
+
+    ORTHOGONAL = "orthogonal"
+    DELAY_LINE = "delay-line"
+    COUNTEREXAMPLE = "counterexample"
+    TEXTBOOK = "textbook"
+
+
+class FigureFormat(StrEnum):
+    """Of single figures."""
+
+    SVG = "svg"
+    PNG = "png"
 
 
 def inspect_gradients(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Run folder or model file of train-classifier.")],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Labelled file the probe sequences are drawn from.")],
+    model: Annotated[
+        Path | None, typer.Argument(metavar="[MODEL]", help="Run folder, model file, or a YAML recipe not yet trained.")
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="File the probe sequences are drawn from; else the recipe's own."),
+    ] = None,
     config: ConfigOpt = None,
+    level: Annotated[
+        Level | None,
+        typer.Option("--level", help="quick: one loss a sequence; standard: all; deep: all exponents too."),
+    ] = None,
     need: Annotated[int | None, typer.Option("--need", min=1, metavar="N", help="The lag the task needs.")] = None,
+    sequences: Annotated[
+        int | None, typer.Option("--sequences", min=1, metavar="N", help="Probe sequences to draw.")
+    ] = None,
+    max_lag: Annotated[int | None, typer.Option("--max-lag", min=1, metavar="N", help="Longest lag measured.")] = None,
+    as_trained: Annotated[
+        bool, typer.Option("--as-trained", help="Count only pairs inside one window of truncated training.")
+    ] = False,
+    probe: Annotated[Task | None, typer.Option("--probe", help="A fresh network on a task with a known need.")] = None,
+    length: Annotated[
+        int | None, typer.Option("--length", min=2, metavar="T", help="--probe: steps to bridge.")
+    ] = None,
     set_: SetOpt = None,
     seed: SeedOpt = None,
     threads: ThreadsOpt = None,
     fail_on: Annotated[
-        str, typer.Option("--fail-on", metavar="LIST", help="Exit 3 on these verdicts: vanishing,exploding.")
+        str, typer.Option("--fail-on", metavar="LIST", help="Exit 3 on these verdicts: vanishing,exploding,cut.")
     ] = "",
+    what_if: Annotated[
+        bool, typer.Option("--what-if", help="Other cells and first values on the same probe, nothing trained.")
+    ] = False,
+    prove: Annotated[
+        bool, typer.Option("--prove", help="Train the recipe and the --arms over --seeds; the prediction comes first.")
+    ] = False,
+    arms: Annotated[
+        str,
+        typer.Option(
+            "--arms", metavar="LIST", help="--prove: orthogonal,irnn,lstm,lstm-chrono,gru,gru-chrono (irnn,lstm)."
+        ),
+    ] = "",
+    seeds: Annotated[int, typer.Option("--seeds", min=2, metavar="K", help="--prove: runs of each arm.")] = 5,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", min=1, metavar="N", help="--prove: epochs of each run; else the recipe's.")
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="The equations with your own numbers, to be checked on a calculator.")
+    ] = False,
+    demo: Annotated[Lesson | None, typer.Option("--demo", help="A lesson without data.")] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write one offline page with plots.")
+    ] = None,
+    figures: Annotated[
+        Path | None, typer.Option("--figures", metavar="FOLDER", help="Write every plot as a file.")
+    ] = None,
+    figure_format: Annotated[FigureFormat, typer.Option("--figure-format", help="Of --figures.")] = FigureFormat.SVG,
+    matrix: Annotated[
+        Path | None, typer.Option("--matrix", metavar="FILE", help="Write the lag matrix as .npz.")
+    ] = None,
     json: JsonOpt = False,
 ) -> None:
-    """Measure how the loss travels back through time, lag by lag, in float64, and say what it means.
+    """Measure how losses travel back through time, lag by lag, in float64, and say what it means.
 
     \b
     Examples:
       rnncli inspect-gradients runs/topics sample_data/topics.test.tsv
       rnncli inspect-gradients runs/topics sample_data/topics.test.tsv --need 12 --fail-on vanishing
+      rnncli inspect-gradients --probe recall --length 50 --set model.cell=lstm
     """
     set_thread_environment(threads)
+    if demo is not None:
+        from rnncli.cli.demos import show_demo
+
+        show_demo(demo.value, json)
+        return
+    from rnncli.cli.inspection_text import print_report
+    from rnncli.cli.progress import show_progress
     from rnncli.cli.render import print_json
     from rnncli.config.inspection import InspectConfig
     from rnncli.config.load import load_config
@@ -42,101 +140,35 @@ def inspect_gradients(
     watched = [word for word in fail_on.split(",") if word]
     if unknown := [word for word in watched if word not in TROUBLES]:
         raise UsageError(f"--fail-on {unknown[0]}: unknown verdict; choose from {', '.join(TROUBLES)}")
-    checked = load_config(InspectConfig, config, set_ or (), given_flags(need=need, seed=seed)).config
-    result = pipeline.run(model, file, checked)
+    flags = given_flags(
+        need=need, seed=seed, level=level, sequences=sequences, max_lag=max_lag, as_trained=as_trained or None, probe=probe,
+        length=length,
+    )  # fmt: skip
+    checked = load_config(InspectConfig, config, set_ or (), flags).config
+    extras = pipeline.Extras(what_if, prove, tuple(arm for arm in arms.split(",") if arm), seeds, epochs)
+    with show_progress(ProgressMode.AUTO, quiet=not prove, verbose=False) as on_event:
+        inspection = pipeline.run(model, file, checked, threads=threads or 0, extras=extras, on_event=on_event)
+    report = inspection.result.to_json()
+    if html is not None or figures is not None:  # the library that draws is slow to import
+        from rnncli.pipelines import inspection_files
+
+        if html is not None:
+            inspection_files.write_page(report, html)
+        if figures is not None:
+            inspection_files.write_figures(report, figures, figure_format)
+    if matrix is not None:
+        from rnncli.pipelines.inspection_files import write_matrix
+
+        write_matrix(inspection, matrix)
     if json:
-        print_json(result.to_json())
+        print_json(report)
     else:
-        _print(result.to_json())
-    met = {f["label"] for f in result.verdict["findings"] if f["severity"] >= 2}
+        print_report(report)
+    if explain and not json:
+        from rnncli.cli.demos import print_explanation
+        from rnncli.inspection.explain import explain as explained
+
+        print_explanation(explained(inspection))
+    met = {f["label"] for f in report["verdict"]["findings"] if f["severity"] >= 2}
     if hit := [word for word in watched if word in met]:
         raise CheckFailedError(f"the gradient is {hit[0]} (--fail-on {fail_on})")
-
-
-def _print(report: dict[str, Any]) -> None:
-    from rnncli.cli.render import print_table
-
-    verdict, layer, source = report["verdict"], report["layers"][0], report["input"]
-    half = verdict["half_life_steps"]
-    typer.echo(f"VERDICT: {verdict['label'].upper()}  ({_half_life(half)}; you need {verdict['need_lag_steps']} steps)")
-    for finding in verdict["findings"]:
-        typer.echo(_wrapped(finding["text"]))
-    network = report["architecture"]
-    typer.echo(
-        f"\n{network['cell']} cell, {network['hidden']} units; {source['sequences']} probe sequences, longest"
-        f" {source['longest']}\nloss {source['loss_nats']:.3g} nats, accuracy {source['accuracy']:.3f}\n"
-    )
-    lag, jacobian = layer["lag"], layer["jacobian"]
-    product = dict(zip(jacobian["lags"], jacobian["norm_log10"], strict=True))
-    rows = [
-        (
-            i,
-            _power(lag["ratio_log10"]["p50"][i]),
-            _power(lag["grad_norm_log10"][i]),
-            _power(product[i]),
-            f"{100 * lag['share']['W_hh'][i]:.2f} %",
-            lag["count"][i],
-        )
-        for i in jacobian["lags"]
-        if i < len(lag["lags"])
-    ]
-    title = "how a loss at the last step reaches back (medians over sequences)"
-    print_table(title, ["lag", "ratio to lag 0", "|dL/dh|", "|dh_T/dh_k|", "share of dW_hh", "sequences"], rows)
-    typer.echo(f"ratio, one mark a step back: {_spark(lag['ratio_log10']['p50'])}")
-    weights, gain = layer["weights"][0], layer["gain_nats_per_step"]
-    typer.echo(
-        f"\nW_hh         spectral radius {weights['rho']:.3f}, largest singular value {weights['sigma_max']:.3f}"
-    )
-    if not weights["rho_reliable"]:
-        typer.echo("             far from normal: its eigenvalues say little about products")
-    typer.echo(
-        f"gain         {gain['total']:+.3f} nats a step = squashing {gain['squash']:+.3f} + weights"
-        f" {gain['weights']:+.3f}"
-    )
-    typer.echo(f"saturation   {_saturation(layer['saturation'])}")
-    checks = report["self_checks"]
-    typer.echo(
-        f"self-check   shares sum to 1 within {checks['share_sum_error']:.0e}, split exact within"
-        f" {checks['gain_split_error']:.0e}"
-    )
-
-
-def _half_life(half: dict[str, Any]) -> str:
-    if half["value"] is None:
-        return "it never falls to half"
-    interval = "" if half["ci95"] is None else f" [{half['ci95'][0]:.1f}, {half['ci95'][1]:.1f}]"
-    return f"half-life {half['value']:.1f} steps{interval}"
-
-
-def _wrapped(text: str) -> str:
-    import textwrap
-
-    return textwrap.fill(text, 78, initial_indent="- ", subsequent_indent="  ")
-
-
-def _power(log10: float | None) -> str:
-    """A number given by its decimal logarithm: 0.031, 2.1e-15, 3.4e-412; 0 for an exact zero."""
-    if log10 is None:
-        return "0"
-    if -4 < log10 < 4:
-        return f"{10**log10:.3g}"
-    whole = int(log10 // 1)
-    return f"{10 ** (log10 - whole):.1f}e{whole:+d}"
-
-
-def _spark(ratios: list[float | None]) -> str:
-    """One mark a lag on a logarithmic scale; a full block is no loss, each lower one a decade."""
-    import sys
-
-    marks = SPARKS if (sys.stdout.encoding or "").lower().startswith("utf") else ASCII_SPARKS
-    steps = [len(marks) - 1 if r is None else min(max(int(-r / SPARK_DECADES), 0), len(marks) - 1) for r in ratios[:48]]
-    return "".join(marks[s] for s in steps) + ("..." if len(ratios) > 48 else "")
-
-
-def _saturation(report: dict[str, Any]) -> str:
-    if "active_share" in report:
-        return f"{report['active_share']:.1%} of ReLU units active, {report['relu_dead_units']} never"
-    return (
-        f"|h| > 0.9: {report['frac_abs_gt_0_9']:.1%}, > 0.99: {report['frac_abs_gt_0_99']:.1%};"
-        f" mean tanh' {report['mean_derivative']:.3f}; dead in float32: {report['dead_f32_units']}"
-    )

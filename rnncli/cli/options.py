@@ -39,6 +39,15 @@ JsonOpt = Annotated[bool, typer.Option("--json", help="One JSON document on stan
 QuietOpt = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors on standard error.")]
 VerboseOpt = Annotated[bool, typer.Option("--verbose", "-v", help="Say more on standard error: phases, checkpoints.")]
 ForceOpt = Annotated[bool, typer.Option("--force", help="Overwrite the run that is in the output folder.")]
+InspectEveryOpt = Annotated[
+    int | None,
+    typer.Option(
+        "--inspect-every",
+        min=1,
+        metavar="N",
+        help="Record every N updates how gradients travel back; `inspect-gradients RUN` shows it. Changes no result.",
+    ),
+]
 ResumeOpt = Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the output folder.")]
 ProgressOpt = Annotated[
     ProgressMode,

@@ -5,6 +5,7 @@ from typing import Any
 from rnncli.cli.options import (
     ConfigOpt,
     ForceOpt,
+    InspectEveryOpt,
     JsonOpt,
     OutputOpt,
     ProgressMode,
@@ -31,6 +32,7 @@ def train_classifier(
     progress: ProgressOpt = ProgressMode.AUTO,
     quiet: QuietOpt = False,
     verbose: VerboseOpt = False,
+    inspect_every: InspectEveryOpt = None,
 ) -> None:
     """Train a recurrent text classifier from a YAML recipe.
 
@@ -39,7 +41,22 @@ def train_classifier(
       rnncli train-classifier -c configs/topics.yaml -o runs/topics
       rnncli train-classifier -c configs/reviews.yaml -o runs/reviews --set training.lr=5e-4 --seed 7
     """
-    train(_load, _scores, output, config, set_, seed, threads, resume, force, json, progress, quiet, verbose)
+    train(
+        _load,
+        _scores,
+        output,
+        config,
+        set_,
+        seed,
+        threads,
+        resume,
+        force,
+        json,
+        progress,
+        quiet,
+        verbose,
+        inspect_every,
+    )
 
 
 def _load() -> tuple[Any, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 from rnncli.cli.options import (
     ConfigOpt,
     ForceOpt,
+    InspectEveryOpt,
     JsonOpt,
     OutputOpt,
     ProgressMode,
@@ -31,6 +32,7 @@ def train_lm(
     progress: ProgressOpt = ProgressMode.AUTO,
     quiet: QuietOpt = False,
     verbose: VerboseOpt = False,
+    inspect_every: InspectEveryOpt = None,
 ) -> None:
     """Train a recurrent language model of words or characters from a YAML recipe.
 
@@ -39,7 +41,22 @@ def train_lm(
       rnncli train-lm -c configs/characters.yaml -o runs/characters
       rnncli train-lm -c configs/characters.yaml -o runs/words --set data.tokenizer=words --set model.cell=gru
     """
-    train(_load, _scores, output, config, set_, seed, threads, resume, force, json, progress, quiet, verbose)
+    train(
+        _load,
+        _scores,
+        output,
+        config,
+        set_,
+        seed,
+        threads,
+        resume,
+        force,
+        json,
+        progress,
+        quiet,
+        verbose,
+        inspect_every,
+    )
 
 
 def _load() -> tuple[Any, Any]:

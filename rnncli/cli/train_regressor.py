@@ -5,6 +5,7 @@ from typing import Any
 from rnncli.cli.options import (
     ConfigOpt,
     ForceOpt,
+    InspectEveryOpt,
     JsonOpt,
     OutputOpt,
     ProgressMode,
@@ -31,6 +32,7 @@ def train_regressor(
     progress: ProgressOpt = ProgressMode.AUTO,
     quiet: QuietOpt = False,
     verbose: VerboseOpt = False,
+    inspect_every: InspectEveryOpt = None,
 ) -> None:
     """Train a recurrent network that gives numbers: for texts, series, or the next steps of a table from a YAML recipe.
 
@@ -39,7 +41,22 @@ def train_regressor(
       rnncli train-regressor -c configs/forecast.yaml -o runs/forecast
       rnncli train-regressor -c configs/adding.yaml -o runs/adding --set data.length=50
     """
-    train(_load, _scores, output, config, set_, seed, threads, resume, force, json, progress, quiet, verbose)
+    train(
+        _load,
+        _scores,
+        output,
+        config,
+        set_,
+        seed,
+        threads,
+        resume,
+        force,
+        json,
+        progress,
+        quiet,
+        verbose,
+        inspect_every,
+    )
 
 
 def _load() -> tuple[Any, Any]:

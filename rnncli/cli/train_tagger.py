@@ -5,6 +5,7 @@ from typing import Any
 from rnncli.cli.options import (
     ConfigOpt,
     ForceOpt,
+    InspectEveryOpt,
     JsonOpt,
     OutputOpt,
     ProgressMode,
@@ -31,6 +32,7 @@ def train_tagger(
     progress: ProgressOpt = ProgressMode.AUTO,
     quiet: QuietOpt = False,
     verbose: VerboseOpt = False,
+    inspect_every: InspectEveryOpt = None,
 ) -> None:
     """Train a recurrent tagger (a label at each token) from a YAML recipe.
 
@@ -39,7 +41,22 @@ def train_tagger(
       rnncli train-tagger -c configs/tagged.yaml -o runs/tagged
       rnncli train-tagger -c configs/tagged.yaml -o runs/small --set model.hidden_size=32 --seed 7
     """
-    train(_load, _scores, output, config, set_, seed, threads, resume, force, json, progress, quiet, verbose)
+    train(
+        _load,
+        _scores,
+        output,
+        config,
+        set_,
+        seed,
+        threads,
+        resume,
+        force,
+        json,
+        progress,
+        quiet,
+        verbose,
+        inspect_every,
+    )
 
 
 def _load() -> tuple[Any, Any]:

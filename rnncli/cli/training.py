@@ -26,6 +26,7 @@ def train(
     progress: ProgressMode,
     quiet: bool,
     verbose: bool,
+    inspect_every: int | None = None,
 ) -> None:
     """Read the recipe, train, and print the result; `describe` puts scores into a line."""
     set_thread_environment(threads)
@@ -37,7 +38,12 @@ def train(
     recipe = load_config(schema, config, set_ or (), given_flags(seed=seed, threads=threads)).config
     with show_progress(progress, quiet, verbose) as on_event:
         announce_compiling(on_event, verbose)
-        result = run(recipe, output, force=force, resume=resume, on_event=on_event)
+        film = None
+        if inspect_every is not None:
+            from rnncli.pipelines.film import filming
+
+            film = filming(recipe, inspect_every)
+        result = run(recipe, output, force=force, resume=resume, on_event=on_event, film=film)
     if json:
         print_json(result.to_json())
         return

@@ -2,11 +2,13 @@
 
 import difflib
 import types
-from collections.abc import Iterator
-from typing import Any, Union, get_args, get_origin
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+
+K = TypeVar("K")
 
 # Names other programs use for our keys.
 ALIASES = {
@@ -68,3 +70,25 @@ def nearest_key(unknown: tuple[str, ...], schema: type[BaseModel]) -> str | None
     candidates = {keys for keys, _, _ in schema_fields(schema)}
     best = max(sorted(candidates), key=likeness)
     return ".".join(best) if likeness(best) >= 0.6 else None
+
+
+def best_fitting(tree: Mapping[str, Any], schemas: Mapping[K, type[BaseModel]]) -> list[K]:
+    """The schemas that a config may be for: those with most of its required sections, then of its keys; [] for none."""
+    given = {keys[:depth] for keys in _leaves(tree) for depth in range(1, len(keys) + 1)}
+
+    def fit(schema: type[BaseModel]) -> tuple[int, int]:
+        known = {keys for keys, _, _ in schema_fields(schema)}
+        needed = sum(field.is_required() and name in tree for name, field in schema.model_fields.items())
+        return needed, sum(keys in known for keys in given)
+
+    scores = {name: fit(schema) for name, schema in schemas.items()}
+    best = max(scores.values())
+    return [name for name, score in scores.items() if score == best] if best != (0, 0) else []
+
+
+def _leaves(tree: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, (*above, name))
+        else:
+            yield (*above, name)

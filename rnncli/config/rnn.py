@@ -57,6 +57,12 @@ class RecurrentConfig(StrictModel):
     init: Literal["orthogonal", "identity", "xavier", "uniform"] = Field(
         "orthogonal", title="Start of W_hh: orthogonal, identity (IRNN), Glorot uniform, or U(-1/sqrt(H), 1/sqrt(H))"
     )
+    forget_bias: float = Field(1.0, title="lstm: start of the forget gates' biases; 1 keeps, 0 halves at each step")
+    chrono: int | None = Field(
+        None,
+        ge=3,
+        title="lstm, gru: start of the gates' biases for gaps of up to so many steps: ln U(1, N - 1), instead of forget_bias",
+    )
     dropout: float = Field(
         0.0, ge=0, lt=1, title="Share of units zeroed in training: of embeddings, between layers, and of what is read"
     )

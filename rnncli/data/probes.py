@@ -63,3 +63,8 @@ def copy_memory(
     labels[:, length + delay :] = drawn
     names = [f"symbol{s}" for s in range(symbols)] + ["blank", "delimiter"]
     return LabelledIds(ids.reshape(-1), np.arange(n + 1, dtype=np.int64) * steps, labels.reshape(-1)), names
+
+
+def copy_memory_loss(delay: int, symbols: int = 8, length: int = 10) -> float:
+    """The best mean loss without memory, nats a step (Arjovsky, Shah & Bengio 2016)."""
+    return length * float(np.log(symbols)) / (delay + 2 * length)

@@ -1,38 +1,23 @@
-"""What the numbers mean, in a sentence a student understands. Thresholds stand in one table, with their source.
+"""What the numbers mean, in sentences a student understands (V0-V12).
 
 Eigenvalues and saturation never make a verdict: a net with spectral radius 2.5 and half its units saturated can carry a
 gradient perfectly, because the two cancel. Only the product along the data may (docs/gradients.md).
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from math import exp, log
 
-from rnncli.inspection.horizons import FLOAT32_STEP
+from rnncli.inspection.calibration import Thresholds
+from rnncli.inspection.lag_statistics import FLOAT32_STEP
 
 LN10 = log(10.0)
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """Version 1. Sources: the design study's delayed-recall runs (R >= .1 learned in a median of 29 steps, .01-.1 in 44,
-    below .01 in 70 and more); float32 arithmetic; convention where nothing better is known."""
-
-    version: int = 1
-    reaches: float = 0.1  # ratio at the needed lag: delayed recall
-    weak: float = 0.01  # the same
-    exploding_peak: float = 10.0  # convention
-    transient_peak: float = 2.0  # convention
-    henrici: float = 0.3  # convention
-    one_sided_share: float = 0.01  # convention
-    cause_nats: float = log(100.0)  # a loss of two decades over the needed lag
-    balanced_nats: float = log(10.0)
-    pairs: int = 30  # fewer sequences at the needed lag measure nothing
-    solved_loss: float = 0.5  # of the loss of knowing the label frequencies only: the task is being solved
+LAG = "/layers/{}/lag/ratio_log10/p50"
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """The numbers a verdict rests on; logarithms are natural."""
+    """The numbers a verdict rests on; logarithms are natural, None is not measured. Of the layer that reaches least far."""
 
     need: int
     pairs_at_need: int
@@ -42,11 +27,32 @@ class Evidence:
     peak: float  # natural log of the largest median ratio
     peak_lag: int
     far_share: float | None  # share of the W_hh update from lags >= need / 2
-    squash: float  # nats per step
+    squash: float  # nats per step: squashing of simple cells, the path through the keeping gate of gated ones
     weights: float  # nats per step
+    gated: bool
     rho: float
     henrici: float
-    loss_over_prior: float | None  # probe loss over the entropy of the label frequencies
+    layer: int = 0  # place in the list of layers
+    peak_layer: int = 0
+    dead_f32: int = 0
+    solved: bool | None = None  # the probe loss is far below that of knowing nothing
+    context: int | None = None  # tokens of context that the loss gains from
+    context_total: float | None = None
+    bptt_steps: int | None = None
+    coverage: float | None = None  # of the pairs at the needed lag by the windows of truncated BPTT
+    bias_at_bptt: float | None = None
+    bias_horizon: int | None = None  # tau* at a bias of .1
+    lambda_1: float | None = None
+    lambda_layer: int = 0
+    lambda_interval: tuple[float, float] | None = None
+    norm_spread: float | None = None  # max over median of the gradient norm
+    nonfinite: int = 0
+    clip_type: str | None = None
+    clip_fraction: float | None = None
+    clip_suggested: float | None = None
+    participation: float | None = None
+    update_ratio: float | None = None
+    demand: int | None = None  # the longest lag at which the data tell anything
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,7 @@ class Finding:
     confidence: str
     text: str
     evidence: list[str]  # where in the JSON its numbers stand
+    refs: list[str] = field(default_factory=list)  # in docs/gradients.md
 
 
 def ratio_class(log_ratio: float, t: Thresholds) -> str:
@@ -70,31 +77,57 @@ def ratio_class(log_ratio: float, t: Thresholds) -> str:
     return "weak" if log_ratio < log(t.reaches) else "reaches"
 
 
-def findings(e: Evidence, t: Thresholds = Thresholds()) -> list[Finding]:
-    """All findings, the weightiest first."""
-    found = [_reach(e, t)]
-    if e.peak > log(t.exploding_peak):
-        found.append(_exploding(e))
-    elif e.peak > log(t.transient_peak) and e.henrici > t.henrici:
-        text = (
-            f"the gradient is first amplified {exp(e.peak):.3g} times (lag {e.peak_lag}) before anything else happens"
-        )
-        found.append(Finding("V8", "transient", 1, "measured", text, ["/layers/0/lag/ratio_log10/p50"]))
-    if e.far_share is not None and e.far_share < t.one_sided_share and e.need >= 4:
-        text = (
-            f"{100 * (1 - e.far_share):.4g} % of the update of W_hh comes from the last {(e.need + 1) // 2} steps before the"
-            " read-out; earlier words hardly change the weights"
-        )
-        found.append(Finding("V3", "one-sided", 1, "exact", text, ["/layers/0/lag/share/W_hh"]))
-    found += _cause(e, t)
+def findings(e: Evidence, t: Thresholds) -> list[Finding]:
+    """All findings, the weightiest first; among equals cut, exploding, reach come first."""
+    found = [
+        *_cut(e, t),
+        *_exploding(e, t),
+        _reach(e, t),
+        *_updates(e, t),
+        *_cause(e, t),
+        *_training(e, t),
+        *_use(e, t),
+    ]
     return sorted(found, key=lambda f: -f.severity)
 
 
+def label(found: list[Finding]) -> str:
+    """The word of the verdict: the weightiest of cut, exploding and how far the gradient reaches."""
+    leading = [f for f in found if f.id in ("V1", "V7", "V2", "V0")]
+    worst = max(leading, key=lambda f: f.severity)
+    if worst.id == "V2" and worst.label == "reaches" and any(f.label == "balanced" for f in found):
+        return "balanced"
+    return worst.label
+
+
+def _cut(e: Evidence, t: Thresholds) -> Iterator[Finding]:
+    if e.bptt_steps is None:
+        return
+    where = ["/architecture/bptt_steps", "/verdict/need_lag_steps"]
+    if e.bptt_steps <= e.need:
+        text = (
+            f"gradients go back {e.bptt_steps} steps in training and cannot see a lag of {e.need}, whatever the network"
+        )
+        yield Finding("V1", "cut", 3, "exact", text, where, ["williams1990"])
+    elif e.coverage is not None and e.coverage < t.coverage:
+        text = (
+            f"windows of {e.bptt_steps} steps hold only {e.coverage:.0%} of the pairs {e.need} steps apart; the others are"
+            " cut where a window begins"
+        )
+        yield Finding("V1", "cut", 2, "exact", text, where, ["williams1990"])
+    if e.bias_at_bptt is not None and e.bias_at_bptt > t.bias_good:
+        advice = f"; {e.bias_horizon} steps would keep it below {t.bias_good:g}" if e.bias_horizon else ""
+        bad = e.bias_at_bptt > t.bias_bad
+        text = f"stopping after {e.bptt_steps} steps changes the gradient by {e.bias_at_bptt:.0%} of its length{advice}"
+        yield Finding("V4", "biased", 2 if bad else 1, "exact", text, [f"/layers/{e.layer}/truncation"], ["aicher2019"])
+
+
 def _reach(e: Evidence, t: Thresholds) -> Finding:
-    where = ["/verdict/ratio_at_need_log10", "/layers/0/lag/ratio_log10/p50"]
+    where = ["/verdict/ratio_at_need_log10", LAG.format(e.layer)]
+    refs = ["hochreiter1991", "pascanu2013"]
     if e.log_ratio_at_need is None or e.pairs_at_need < t.pairs:
         text = (
-            f"only {e.pairs_at_need} probe sequences reach {e.need} steps back, too few to judge; probe a larger file"
+            f"only {e.pairs_at_need} losses of the probe reach {e.need} steps back, too few to judge; probe more text"
         )
         return Finding("V0", "not-measurable", 1, "none", text, where)
     kind = ratio_class(e.log_ratio_at_need, t)
@@ -104,38 +137,131 @@ def _reach(e: Evidence, t: Thresholds) -> Finding:
         confidence = "low: the 95 % interval spans two classes"
     if kind == "reaches":
         text = f"the gradient reaches {e.need} steps back: it is still {size} of its size at the read-out"
-        return Finding("V2", kind, 0, confidence, text, where)
+        return Finding("V2", kind, 0, confidence, text, where, refs)
     half = f"; it halves every {e.half_life:.2g} steps at first" if e.half_life is not None else ""
     text = f"the signal from {e.need} steps back is {size} of the one at the read-out{half}"
     if kind == "erased":
         text += ", and float32 loses it entirely when it is added to the rest"
     severity = {"weak": 1, "vanishing": 2, "erased": 3}[kind]
-    if e.loss_over_prior is not None and e.loss_over_prior < t.solved_loss:
+    uses = e.context is not None and e.context >= e.need
+    if e.solved or uses:
         severity = min(severity, 1)
-        text += ". The network already solves its task on these texts, so this is no defect: a remembered fact needs no gradient"
-    return Finding("V2", "vanishing" if kind != "weak" else kind, severity, confidence, text, where)
+        text += ". The network " + (
+            f"does use {e.context} tokens of context" if uses else "already solves its task on these texts"
+        )
+        text += ", so this is no defect: a remembered fact needs no gradient (Bengio, Simard & Frasconi 1994)"
+        refs = [*refs, "bengio1994"]
+    return Finding("V2", "vanishing" if kind != "weak" else kind, severity, confidence, text, where, refs)
 
 
-def _exploding(e: Evidence) -> Finding:
-    text = f"the gradient grows up to {exp(min(e.peak, 700.0)):.3g} times on its way back (largest at lag {e.peak_lag})"
-    return Finding("V7", "exploding", 2, "measured", text, ["/layers/0/lag/ratio_log10/p50"])
+def _exploding(e: Evidence, t: Thresholds) -> Iterator[Finding]:
+    if e.nonfinite:
+        text = f"{e.nonfinite} gradients of the probe are not finite"
+        yield Finding("V7", "exploding", 3, "exact", text, ["/norms/global/nonfinite"])
+    # a state that a task keeps drifts a little over few steps: only what grows tenfold over the needed lag is called so
+    chaotic = e.lambda_interval is not None and e.lambda_interval[0] * e.need > log(t.balanced_ratio)
+    if chaotic and e.lambda_1 is not None:
+        text = (
+            f"two states that differ a little drift apart by a factor {exp(e.lambda_1):.3g} at each step of your data"
+            f" (largest Lyapunov exponent {e.lambda_1:+.3f} nats): gradients over long spans must explode"
+        )
+        yield Finding(
+            "V7", "exploding", 2, "measured", text, [f"/layers/{e.lambda_layer}/lyapunov/values/0"], ["mikhaeil2022"]
+        )
+    if e.peak > log(t.exploding_peak):
+        text = f"the gradient grows up to {exp(min(e.peak, 700.0)):.3g} times on its way back (largest at lag {e.peak_lag})"
+        yield Finding("V7", "exploding", 2, "measured", text, [LAG.format(e.peak_layer)], ["pascanu2013"])
+    elif e.peak > log(t.transient_peak) and e.henrici > t.henrici and not chaotic:
+        text = f"the gradient is first amplified {exp(e.peak):.3g} times (lag {e.peak_lag}), then shrinks; not bad in itself"
+        yield Finding("V8", "transient", 1, "measured", text, [LAG.format(e.peak_layer)], ["kerg2019", "orhan2020"])
+    if e.norm_spread is not None and e.norm_spread > t.norm_spread and not (e.clip_fraction or 0) > 0:
+        text = (
+            f"the largest gradient of the probe's batches is {e.norm_spread:.3g} times the median, and nothing clips it"
+        )
+        yield Finding("V7", "exploding", 2, "measured", text, ["/norms/global/max_over_median"], ["pascanu2013"])
 
 
-def _cause(e: Evidence, t: Thresholds) -> list[Finding]:
+def _updates(e: Evidence, t: Thresholds) -> Iterator[Finding]:
+    if e.far_share is not None and abs(e.far_share) < t.one_sided_share and e.need >= 4:
+        text = (
+            f"all but {100 * abs(e.far_share):.2g} % of the update of W_hh comes from the last {(e.need + 1) // 2} steps before"
+            " the read-out; earlier inputs hardly change the weights"
+        )
+        yield Finding("V3", "one-sided", 1, "exact", text, [f"/layers/{e.layer}/lag/share/W_hh"])
+    if e.participation is not None and e.participation < t.collapsed:
+        text = (
+            f"{e.need} steps back every error arrives in nearly the same direction (participation ratio"
+            f" {e.participation:.2f}): what is left of the gradient carries one number"
+        )
+        yield Finding(
+            "V9", "collapsed", 1, "measured", text, [f"/layers/{e.layer}/lag/participation"], ["engelken2023"]
+        )
+
+
+def _cause(e: Evidence, t: Thresholds) -> Iterator[Finding]:
     total = e.squash + e.weights
-    split = f"weights {e.weights:+.2f} nats per step, squashing {e.squash:+.2f}"
-    where = ["/layers/0/gain_nats_per_step"]
-    if abs(total) * e.need <= t.balanced_nats:
+    first = "the gate's own path" if e.gated else "squashing"
+    split = f"weights {e.weights:+.2f} nats per step, {first} {e.squash:+.2f}"
+    where = [f"/layers/{e.layer}/gain_nats_per_step"]
+    if abs(total) * e.need <= log(t.balanced_ratio):
         text = (
             f"{split}: over {e.need} steps they balance, whatever the spectral radius ({e.rho:.2f}) or saturation say"
         )
-        return [Finding("V5", "balanced", 0, "exact", text, where)]
-    if total * e.need < -t.cause_nats:
+        yield Finding("V5", "balanced", 0, "exact", text, where)
+    elif total * e.need < -log(t.cause_ratio):
         weights_to_blame = e.weights < e.squash
-        cause = "the weights shrink it" if weights_to_blame else "saturated units squash it"
+        if weights_to_blame:
+            cause = "the weights shrink it"
+        elif e.gated:
+            cause = "the gates that keep the state let go of it"
+        else:
+            cause = "saturated units squash it"
         text = f"cause: {cause} ({split}). The spectral radius {e.rho:.2f} is not the reason"
-        return [Finding("V5" if weights_to_blame else "V6", "cause", 1, "exact", text, where)]
-    return [Finding("V5", "split", 0, "exact", split, where)]
+        rule = "V5" if weights_to_blame or e.gated else "V6"
+        yield Finding(rule, "cause", 1, "exact", text, where)
+    else:
+        yield Finding("V5", "split", 0, "exact", split, where)
+    if e.dead_f32:
+        text = f"{e.dead_f32} units never pass any gradient in float32: 1 - h^2 is exactly 0 at every step"
+        yield Finding("V6", "dead", 1, "exact", text, [f"/layers/{e.layer}/saturation/dead_f32_units"])
+
+
+def _training(e: Evidence, t: Thresholds) -> Iterator[Finding]:
+    if e.clip_fraction is None:
+        return
+    wide = e.norm_spread is not None and e.norm_spread > t.norm_spread
+    if e.clip_fraction > t.clipped or (e.clip_fraction == 0 and wide):
+        much = (
+            f"clips {e.clip_fraction:.0%} of the updates"
+            if e.clip_fraction
+            else "clips nothing although norms vary widely"
+        )
+        hint = f"; at {e.clip_suggested:.3g} it would act on the largest only" if e.clip_suggested else ""
+        yield Finding("V10", "clip", 1, "measured", f"the threshold {much}{hint}", ["/norms/clip"], ["pascanu2013"])
+    if wide and e.log_ratio_at_need is not None and e.log_ratio_at_need >= log(t.reaches):
+        text = (
+            "the memory is long and the gradient's size varies widely: as memory grows the loss gets steeper even without"
+            " explosion; a smaller learning rate is safer"
+        )
+        yield Finding("V12", "sharp", 1, "measured", text, ["/norms/global/max_over_median"], ["zucchet2024"])
+    elif e.update_ratio is not None and e.update_ratio > t.update_ratio:
+        text = f"one update moves the weights by {e.update_ratio:.0%} of their length; a smaller learning rate is safer"
+        yield Finding("V12", "sharp", 1, "measured", text, ["/update_ratio"], ["zucchet2024"])
+
+
+def _use(e: Evidence, t: Thresholds) -> Iterator[Finding]:
+    reaches = e.log_ratio_at_need is not None and e.log_ratio_at_need >= log(t.weak)
+    if e.context is None or not reaches or e.context * 4 > e.need:
+        return
+    asks = ""
+    if e.demand is not None:
+        asks = (
+            f"; the data tell something up to {e.demand} steps back"
+            if e.demand > e.context
+            else f"; the data tell nothing beyond {e.demand} steps either"
+        )
+    text = f"the gradient could use {e.need} steps, the network gains from {e.context} only{asks}"
+    yield Finding("V11", "unused", 1, "measured", text, ["/context_use"], ["khandelwal2018"])
 
 
 def decimal(log_value: float) -> str:

@@ -8,8 +8,9 @@ from rnncli.data.labelled import build_label_list, build_vocabulary, encode_labe
 from rnncli.data.readers import LabelledTexts, read_labelled
 from rnncli.data.tokenise import Tokenizer
 from rnncli.inspection.gradient_check import check_gradients
-from rnncli.pipelines.inspect_gradients import probe_rows
+from rnncli.pipelines.probes import probe_rows
 from rnncli.results import GradientCheckResult
+from rnncli.rnn.init import Start
 from rnncli.rnn.network import Network
 from rnncli.rnn.packing import pack_batch
 from rnncli.rnn.spec import NetworkSpec
@@ -39,6 +40,6 @@ def run(recipe: ClassifierConfig, check: GradientCheckConfig) -> GradientCheckRe
     without_dropout = recipe.model.model_copy(update={"dropout": 0.0})
     spec = NetworkSpec.of_classifier(without_dropout, len(vocab), recipe.embeddings.dim, len(labels))
     network = Network(spec, np.float64)
-    network.initialise(recipe.model.init, recipe.seed)
+    network.initialise(Start.of(recipe.model), recipe.seed)
     batch = pack_batch(encoded.ids, encoded.offsets, np.arange(encoded.n), SHARD_ROWS)
     return check_gradients(network, batch, encoded.labels[batch.rows_B], check.tolerance, recipe.seed)

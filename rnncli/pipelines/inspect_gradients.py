@@ -1,62 +1,91 @@
-"""A trained classifier and a labelled file -> how its gradients travel back through time."""
+"""A model, a recipe or a synthetic task -> how its gradients travel back through time."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from rnncli import rng
-from rnncli.artifacts.run_directory import describe_input
 from rnncli.config.inspection import InspectConfig
-from rnncli.data.labelled import encode_labelled
-from rnncli.data.readers import LabelledTexts, read_labelled
-from rnncli.errors import CorpusError, UsageError
-from rnncli.inspection.inspect import inspect
-from rnncli.pipelines.models import load_classifier
-from rnncli.results import InspectionResult
-from rnncli.rnn.spec import NetworkSpec
+from rnncli.errors import UsageError
+from rnncli.events import OnEvent, ignore
+from rnncli.inspection.advice import with_predictions
+from rnncli.inspection.inspect import Inspection, Inspector, inspect_closely
+from rnncli.inspection.what_if import what_if
+from rnncli.kernels._jit import set_threads
+from rnncli.pipelines.film import film_of
+from rnncli.pipelines.probes import Subject, probe_of, subject_of, synthetic_probe
+from rnncli.pipelines.prove import Arm, race
+
+ARMS = {
+    "orthogonal": "rnn, orthogonal", "irnn": "IRNN (relu, identity)", "lstm": "lstm, forget bias 1",
+    "lstm-chrono": "lstm, chrono", "gru": "gru", "gru-chrono": "gru, chrono",
+}  # fmt: skip
+BY_DEFAULT = ("irnn", "lstm")  # arms of a race where none are named
 
 
-def run(model: Path, file: Path, config: InspectConfig) -> InspectionResult:
-    """Inspect `model` on probe sequences drawn from `file`. Raises UsageError, CorpusError, ArtifactError."""
-    classifier = load_classifier(model)
-    _check_kind(model, classifier.network.spec)
-    records = read_labelled(file, "auto", config.text_column, config.label_column)
-    chosen = probe_rows(len(records.texts), config.sequences, config.seed)
-    records = LabelledTexts(
-        [records.texts[i] for i in chosen], [records.labels[i] for i in chosen], [records.lines[i] for i in chosen],
-        records.path,
-    )  # fmt: skip
-    data = encode_labelled(
-        records, classifier.tokenizer, classifier.vocab, classifier.label_index, classifier.max_length
-    )
-    ids, offsets = last_tokens(data.ids, data.offsets, config.max_length)
-    if ids.size == 0:
-        raise CorpusError(f"{file}: the probe sequences have no tokens; there is no gradient to inspect")
-    source = {"file": str(file), "sha256": describe_input(file).sha256, "seed": config.seed}
-    return inspect(classifier.network, ids, offsets, data.labels, need=config.need, seed=config.seed, source=source)
+@dataclass(frozen=True)
+class Extras:
+    """What is wanted besides the measurements."""
+
+    what_if: bool = False
+    prove: bool = False
+    arms: tuple[str, ...] = ()
+    seeds: int = 5
+    epochs: int | None = None  # of each run of a race; None: as the recipe says
 
 
-def _check_kind(model: Path, spec: NetworkSpec) -> None:
-    """UsageError for networks that this release cannot inspect."""
-    plain = spec.cell in ("rnn", "relu") and spec.layers == 1 and not spec.bidirectional and spec.pooling == "last"
-    if not plain:
-        kind = f"{spec.layers}-layer {'bidirectional ' if spec.bidirectional else ''}{spec.cell} read by {spec.pooling}"
+def run(
+    model: Path | None,
+    file: Path | None,
+    config: InspectConfig,
+    *,
+    threads: int = 0,
+    extras: Extras = Extras(),
+    on_event: OnEvent = ignore,
+) -> Inspection:
+    """Inspect `model` (run folder, model file or YAML recipe) on sequences of `file`, or a fresh network on config.probe.
+
+    Raises UsageError, CorpusError, ArtifactError.
+    """
+    if unknown := [arm for arm in extras.arms if arm not in ARMS]:
+        raise UsageError(f"--arms {unknown[0]}: unknown; choose from {', '.join(ARMS)}")
+    how = Inspector(config.level, config.seed, set_threads(threads), config.max_lag, config.as_trained)
+    subject = None
+    if config.probe is not None:
+        if model is not None or file is not None:
+            raise UsageError("--probe draws its own sequences for a fresh network; leave MODEL and FILE out")
+        if extras.prove:
+            raise UsageError("--prove needs a recipe or a trained run, whose training it repeats")
+        probe = synthetic_probe(config)
+    else:
+        if model is None:
+            raise UsageError("name a run folder, a model file or a recipe, or a task (--probe recall)")
+        subject = subject_of(model, on_event)
+        probe = probe_of(subject, file, config)
+    if config.as_trained and probe.training_bptt is None:
         raise UsageError(
-            f"{model}: a {kind}; inspect-gradients measures one layer of rnn or relu, read at its last state"
+            "--as-trained: training goes back to the beginning of each sequence; there is no window to count"
         )
+    inspection = inspect_closely(probe, how)
+    result = replace(inspection.result, trajectory=film_of(model))
+    need = inspection.evidence.need
+    if extras.what_if or extras.prove:
+        table = what_if(probe, need, config.seed)
+        advice = with_predictions(result.verdict["advice"], table)
+        result = replace(result, what_if=table, verdict={**result.verdict, "advice": advice})
+    if extras.prove:
+        assert subject is not None
+        result = replace(result, prove=_prove(subject, need, result.what_if, extras, on_event))
+    return replace(inspection, result=result)
 
 
-def probe_rows(n: int, wanted: int, seed: int) -> NDArray[np.int64]:
-    """`wanted` of n rows (all, if there are not more), drawn by the seed, in file order."""
-    return np.sort(rng.permutation(rng.key(seed, rng.Stream.PROBE), n)[:wanted])
-
-
-def last_tokens(
-    ids: NDArray[np.int32], offsets: NDArray[np.int64], longest: int
-) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Cut every row to its last `longest` tokens: those nearest to the read-out."""
-    starts = np.maximum(offsets[:-1], offsets[1:] - longest)
-    lengths = offsets[1:] - starts
-    kept = np.concatenate([ids[a:b] for a, b in zip(starts, offsets[1:], strict=True)])
-    return kept, np.append(0, np.cumsum(lengths)).astype(np.int64)
+def _prove(
+    subject: Subject, need: int, table: list[dict[str, Any]], extras: Extras, on_event: OnEvent
+) -> dict[str, Any]:
+    """Race the recipe against the named arms."""
+    if subject.recipe is None or subject.config is None:
+        raise UsageError("--prove: this model does not say by what recipe it was trained; name the recipe instead")
+    arms = [Arm("as it is", {}, table[0]["ratio_at_need_log10"])]
+    for name in extras.arms or BY_DEFAULT:
+        row = next(row for row in table if row["name"].startswith(ARMS[name]))
+        arms.append(Arm(name, row["change"], row["ratio_at_need_log10"]))
+    return race(subject.recipe, subject.config, arms, need, extras.seeds, extras.epochs, on_event)

@@ -19,6 +19,7 @@ from rnncli.errors import CorpusError
 from rnncli.events import Note, OnEvent
 from rnncli.pipelines.training_run import copy_pretrained, load_pretrained
 from rnncli.results import RegressionResult
+from rnncli.rnn.init import Start
 from rnncli.rnn.network import Network
 from rnncli.rnn.packing import Sequences
 from rnncli.rnn.regression import NumberRows, Regressor, evaluate_regression
@@ -46,7 +47,7 @@ def _network(config: RegressorConfig, vocabulary: int, dim: int, outputs: int, *
     m = config.model
     ways: dict[str, int | bool | str] = {"bidirectional": m.bidirectional, "pooling": m.pooling}
     network = Network(NetworkSpec.of(m, vocabulary, dim, outputs, "regression", **(ways | more)))
-    network.initialise(m.init, config.seed)
+    network.initialise(Start.of(m), config.seed)
     return network
 
 
@@ -242,6 +243,11 @@ def evaluate_regressor(
             )
         series = [rows.values[s : s + n] for s, n in zip(rows.starts, rows.lengths, strict=True)]
         return regression_scores(rows.targets, regressor.predict(regressor.encode_series(series)))
+    return evaluate_regression(regressor.network, forecast_rows(regressor, file), None)
+
+
+def forecast_rows(regressor: Regressor, file: Path) -> NumberRows:
+    """All windows of a table that a forecaster can be asked about, in the scale it was trained in."""
     names, table, _ = forecast.read_table(file, regressor.channels)
     assert regressor.input_scale is not None
     values = regressor.input_scale.apply(table)
@@ -251,7 +257,7 @@ def evaluate_regressor(
         raise CorpusError(f"{file}: {len(values)} rows are too few for a window and a horizon of this model")
     guess = regressor.guess(values, rows.starts + regressor.window)
     kept = rows if guess is None else forecast.anchored(rows, guess)
-    return evaluate_regression(regressor.network, NumberRows.of_series(kept, guess), None)
+    return NumberRows.of_series(kept, guess)
 
 
 INPUTS: dict[str, Callable[[RegressorConfig, OnEvent], RegressionData]] = {

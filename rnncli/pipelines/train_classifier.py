@@ -21,10 +21,18 @@ from rnncli.data.vocab import Vocabulary
 from rnncli.embeddings.model import EmbeddingModel
 from rnncli.errors import CorpusError, UsageError
 from rnncli.events import Note, OnEvent, ignore
-from rnncli.pipelines.training_run import Prepared, check_truncation, copy_pretrained, load_pretrained, run_training
+from rnncli.pipelines.training_run import (
+    FilmMaker,
+    Prepared,
+    check_truncation,
+    copy_pretrained,
+    load_pretrained,
+    run_training,
+)
 from rnncli.results import EvalResult, TrainResult
 from rnncli.rnn.classification import ClassificationTask, evaluate_network
 from rnncli.rnn.classifier import Classifier
+from rnncli.rnn.init import Start
 from rnncli.rnn.network import Network
 from rnncli.rnn.spec import NetworkSpec
 
@@ -52,6 +60,7 @@ def run(
     force: bool = False,
     resume: bool = False,
     on_event: OnEvent = ignore,
+    film: FilmMaker | None = None,
 ) -> TrainResult:
     """Train a classifier as `config` says and write the run folder `output`; see training_run.run_training."""
     d = config.data
@@ -65,11 +74,19 @@ def run(
     if (config.model.head == "multilabel") != (d.label_separator is not None):
         raise UsageError("model.head multilabel and data.label_separator go together; set both or neither")
     return run_training(
-        config, (d.train, d.valid, d.test), lambda told: _prepare(config, told), output, force, resume, on_event
+        config,
+        (d.train, d.valid, d.test),
+        lambda told: prepare_run(config, told),
+        output,
+        force,
+        resume,
+        on_event,
+        film,
     )
 
 
-def _prepare(config: ClassifierConfig, on_event: OnEvent) -> Prepared:
+def prepare_run(config: ClassifierConfig, on_event: OnEvent) -> Prepared:
+    """Read the data and make the network with its first weights."""
     pretrained = load_pretrained(config.embeddings, on_event)
     data = _read(config, pretrained, on_event)
     dim = config.embeddings.dim if pretrained is None else pretrained.dim
@@ -78,7 +95,7 @@ def _prepare(config: ClassifierConfig, on_event: OnEvent) -> Prepared:
         features=len(data.features.names), feature_rows=data.features.rows, feature_dim=config.embeddings.feature_dim,
     )  # fmt: skip
     network = Network(spec)
-    network.initialise(config.model.init, config.seed)
+    network.initialise(Start.of(config.model), config.seed)
     hit_rate = copy_pretrained(network, data.vocab, pretrained, on_event)
 
     def model(trained: Network) -> Classifier:

@@ -7,8 +7,16 @@ from rnncli.data.running import build_running_vocabulary, encode_running, read_r
 from rnncli.data.tokenise import Tokenizer
 from rnncli.errors import CorpusError, UsageError
 from rnncli.events import Note, OnEvent, ignore
-from rnncli.pipelines.training_run import Prepared, check_truncation, copy_pretrained, load_pretrained, run_training
+from rnncli.pipelines.training_run import (
+    FilmMaker,
+    Prepared,
+    check_truncation,
+    copy_pretrained,
+    load_pretrained,
+    run_training,
+)
 from rnncli.results import LanguageResult, TrainResult
+from rnncli.rnn.init import Start
 from rnncli.rnn.language import LanguageModel, LanguageTask, evaluate_language
 from rnncli.rnn.network import Network
 from rnncli.rnn.spec import NetworkSpec
@@ -24,6 +32,7 @@ def run(
     force: bool = False,
     resume: bool = False,
     on_event: OnEvent = ignore,
+    film: FilmMaker | None = None,
 ) -> TrainResult:
     """Train a language model as `config` says and write the run folder `output`; see training_run.run_training."""
     check_truncation(config.training, True, "")
@@ -33,11 +42,19 @@ def run(
         raise UsageError("model.tie_weights: the softmax cannot share an embedding that embeddings.trainable freezes")
     d = config.data
     return run_training(
-        config, (d.train, d.valid, d.test), lambda told: _prepare(config, told), output, force, resume, on_event
+        config,
+        (d.train, d.valid, d.test),
+        lambda told: prepare_run(config, told),
+        output,
+        force,
+        resume,
+        on_event,
+        film,
     )
 
 
-def _prepare(config: LanguageModelConfig, on_event: OnEvent) -> Prepared:
+def prepare_run(config: LanguageModelConfig, on_event: OnEvent) -> Prepared:
+    """Read the data and make the network with its first weights."""
     d = config.data
     pretrained = load_pretrained(config.embeddings, on_event)
     tokenizer = Tokenizer(d.tokenizer, d.lowercase)
@@ -63,7 +80,7 @@ def _prepare(config: LanguageModelConfig, on_event: OnEvent) -> Prepared:
         config.model, len(vocab), dim, len(vocab), "multiclass", pooling="each", tied=config.model.tie_weights
     )
     network = Network(spec)
-    network.initialise(config.model.init, config.seed)
+    network.initialise(Start.of(config.model), config.seed)
     hit_rate = copy_pretrained(network, vocab, pretrained, on_event)
     unit = token_unit(tokenizer)
 

@@ -8,7 +8,7 @@ from rnncli.data.features import check_features
 from rnncli.errors import UsageError
 from rnncli.events import OnEvent, ignore
 from rnncli.pipelines.regression_inputs import INPUTS
-from rnncli.pipelines.training_run import Prepared, check_truncation, run_training
+from rnncli.pipelines.training_run import FilmMaker, Prepared, check_truncation, run_training
 from rnncli.results import RegressionResult, TrainResult
 from rnncli.rnn.network import Network
 from rnncli.rnn.regression import NumberRows, RegressionTask, evaluate_regression
@@ -23,6 +23,7 @@ def run(
     force: bool = False,
     resume: bool = False,
     on_event: OnEvent = ignore,
+    film: FilmMaker | None = None,
 ) -> TrainResult:
     """Train a regressor as `config` says and write the run folder `output`; see training_run.run_training."""
     d = config.data
@@ -34,11 +35,19 @@ def run(
     if config.model.head != "auto":
         raise UsageError("model.head: a regressor has one head; leave it out")
     return run_training(
-        config, (d.train, d.valid, d.test), lambda told: _prepare(config, told), output, force, resume, on_event
+        config,
+        (d.train, d.valid, d.test),
+        lambda told: prepare_run(config, told),
+        output,
+        force,
+        resume,
+        on_event,
+        film,
     )
 
 
-def _prepare(config: RegressorConfig, on_event: OnEvent) -> Prepared:
+def prepare_run(config: RegressorConfig, on_event: OnEvent) -> Prepared:
+    """Read the data and make the network with its first weights."""
     data = INPUTS[config.data.input](config, on_event)
 
     def measure(trained: Network) -> tuple[RegressionResult, RegressionResult | None]:

@@ -13,8 +13,16 @@ from rnncli.data.tagged import TaggedTexts, read_tagged
 from rnncli.data.vocab import Vocabulary
 from rnncli.errors import CorpusError
 from rnncli.events import Note, OnEvent, ignore
-from rnncli.pipelines.training_run import Prepared, check_truncation, copy_pretrained, load_pretrained, run_training
+from rnncli.pipelines.training_run import (
+    FilmMaker,
+    Prepared,
+    check_truncation,
+    copy_pretrained,
+    load_pretrained,
+    run_training,
+)
 from rnncli.results import TaggingResult, TrainResult
+from rnncli.rnn.init import Start
 from rnncli.rnn.network import Network
 from rnncli.rnn.spans import is_bio
 from rnncli.rnn.spec import NetworkSpec
@@ -31,6 +39,7 @@ def run(
     force: bool = False,
     resume: bool = False,
     on_event: OnEvent = ignore,
+    film: FilmMaker | None = None,
 ) -> TrainResult:
     """Train a tagger as `config` says and write the run folder `output`; see training_run.run_training."""
     why = "states can be carried from window to window in one direction only (model.bidirectional=false)"
@@ -38,7 +47,14 @@ def run(
     d = config.data
     check_features(d.features)
     return run_training(
-        config, (d.train, d.valid, d.test), lambda told: _prepare(config, told), output, force, resume, on_event
+        config,
+        (d.train, d.valid, d.test),
+        lambda told: prepare_run(config, told),
+        output,
+        force,
+        resume,
+        on_event,
+        film,
     )
 
 
@@ -68,7 +84,8 @@ def encode(tagger: Tagger, texts: TaggedTexts) -> TaggedIds:
     return TaggedIds(tagger.encode(texts.tokens, texts.offsets, texts.columns), labels)
 
 
-def _prepare(config: TaggerConfig, on_event: OnEvent) -> Prepared:
+def prepare_run(config: TaggerConfig, on_event: OnEvent) -> Prepared:
+    """Read the data and make the network with its first weights."""
     d = config.data
     pretrained = load_pretrained(config.embeddings, on_event)
     texts = read_file(d.train, d)
@@ -98,7 +115,7 @@ def _prepare(config: TaggerConfig, on_event: OnEvent) -> Prepared:
         feature_dim=config.embeddings.feature_dim,
     )  # fmt: skip
     network = Network(spec)
-    network.initialise(config.model.init, config.seed)
+    network.initialise(Start.of(config.model), config.seed)
     hit_rate = copy_pretrained(network, vocab, pretrained, on_event)
 
     def model(trained: Network) -> Tagger:

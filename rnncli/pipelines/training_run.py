@@ -28,7 +28,7 @@ from rnncli.rnn.network import Network
 from rnncli.rnn.optimiser import Optimiser
 from rnncli.rnn.task import Task
 from rnncli.rnn.train_state import TrainState
-from rnncli.rnn.training import fit
+from rnncli.rnn.training import Watch, fit
 from rnncli.rnn.warmup import prepare
 
 # Short epochs are not worth a checkpoint each. Time decides when one is written, never what a resumed run ends with.
@@ -59,6 +59,9 @@ class Prepared:
     hit_rate: float | None = None
 
 
+FilmMaker = Callable[[Prepared, RunDirectory], Watch]
+
+
 def run_training(
     config: Any,
     inputs: Sequence[Path | None],
@@ -67,8 +70,9 @@ def run_training(
     force: bool,
     resume: bool,
     on_event: OnEvent,
+    film: FilmMaker | None = None,
 ) -> TrainResult:
-    """Train and write the run folder `output`.
+    """Train and write the run folder `output`; `film` records how gradients travel, into inspection.jsonl.
 
     The same config and seed give the same bytes in model.safetensors at any thread count, and after a kill and
     `resume`. Raises UsageError, CorpusError, ArtifactError, DivergedError.
@@ -91,8 +95,10 @@ def run_training(
         folder.write_text("config.yaml", config_to_yaml(config))
         finish = _Finish(folder, config, ready, state, described, threads)
         saved = -math.inf
+        folder.keep_film(state.epoch)
+        watch = film(ready, folder) if film is not None else None
         try:
-            for row in fit(state, ready.task, training, on_event):
+            for row in fit(state, ready.task, training, on_event, watch):
                 folder.append_history(row)
                 on_event(EpochDone(state.epoch, {name: row[name] for name in ready.shown}, bool(row["best"])))
                 if time.monotonic() - saved > CHECKPOINT_SECONDS:

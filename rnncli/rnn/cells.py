@@ -11,7 +11,7 @@ from rnncli import rng
 from rnncli.kernels import rnn_gru, rnn_lstm, rnn_simple
 from rnncli.rnn import init
 
-FORGET_BIAS = 1.0  # Jozefowicz, Zaremba & Sutskever 2015: an LSTM that forgets at first learns long gaps late
+CHRONO_PART = 90  # which draws of a layer's hidden key are the clocks' biases
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,9 @@ class Cell:
         z = np.exp(-2.0 * np.abs(a_NH))
         return np.asarray(4.0 * z / (1.0 + z) ** 2)
 
-    def initial(self, suffix: str, how: str, seed: int, part: int, i_size: int, h_size: int) -> dict[str, NDArray[Any]]:
+    def initial(
+        self, suffix: str, start: init.Start, seed: int, part: int, i_size: int, h_size: int
+    ) -> dict[str, NDArray[Any]]:
         """First values of one layer and direction, every gate by itself; `part` and the next number name its draws."""
         in_key, hidden_key = (rng.key(seed, rng.Stream.INIT, part=p) for p in (part, part + 1))
         gates = range(self.gates)
@@ -77,11 +79,18 @@ class Cell:
 
         values: dict[str, NDArray[Any]] = {
             f"weight_ih_{suffix}": np.concatenate([init.xavier(own(in_key, g), (h_size, i_size)) for g in gates]),
-            f"weight_hh_{suffix}": np.concatenate([init.recurrent(how, own(hidden_key, g), h_size) for g in gates]),
+            f"weight_hh_{suffix}": np.concatenate(
+                [init.recurrent(start.how, own(hidden_key, g), h_size) for g in gates]
+            ),
             f"bias_{suffix}": np.zeros(self.gates * h_size),
         }
+        bias = values[f"bias_{suffix}"]
+        clocks = None if start.chrono is None else init.chrono(own(hidden_key, CHRONO_PART), h_size, start.chrono)
         if self.name == "lstm":
-            values[f"bias_{suffix}"][h_size : 2 * h_size] = FORGET_BIAS
+            bias[h_size : 2 * h_size] = start.forget_bias if clocks is None else clocks
+            bias[:h_size] = 0.0 if clocks is None else -clocks
+        elif self.own_n_bias and clocks is not None:
+            bias[h_size : 2 * h_size] = clocks
         if self.own_n_bias:
             values[f"bias_hn_{suffix}"] = np.zeros(h_size)
         return values

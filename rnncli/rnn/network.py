@@ -85,9 +85,10 @@ class Network:
     def embedding_VE(self, values: Array) -> None:
         self.tables["embedding"] = values
 
-    def initialise(self, how: str, seed: int) -> None:
-        """First values: W_hh as `how` says, Glorot for the other weights, small normal numbers for what is looked up."""
-        self.stack.initialise(self.dense, how, seed)  # the query begins at zero: all tokens alike
+    def initialise(self, start: str | init.Start, seed: int) -> None:
+        """First values: W_hh as `start` says, Glorot for the other weights, small normal numbers for what is looked up."""
+        start = init.Start(start) if isinstance(start, str) else start
+        self.stack.initialise(self.dense, start, seed)  # the query begins at zero: all tokens alike
         if WEIGHT in self.dense.slots:
             self.dense[WEIGHT][:] = init.xavier(
                 rng.key(seed, rng.Stream.INIT, part=HEAD_PART), self.dense[WEIGHT].shape

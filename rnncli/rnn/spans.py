@@ -85,6 +85,12 @@ def span_scores(true: Sequence[str], predicted: Sequence[str], offsets: Ids) -> 
     return _score("overall", int(right.sum()), len(wanted.starts), len(given.starts)), each
 
 
+def span_lengths(labels: Sequence[str], offsets: Ids) -> Ids:
+    """Tokens of every span of a labelling."""
+    found = _chunks(labels, offsets, {})
+    return np.asarray(found.ends - found.starts)
+
+
 def _score(name: str, right: int, support: int, predicted: int) -> SpanScore:
     precision = right / predicted if predicted else 0.0
     recall = right / support if support else 0.0

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rnncli.kernels import sequence
 from rnncli.params import ParamStore
 from rnncli.rnn.cells import CELLS, LayerPlace
+from rnncli.rnn.init import Start
 from rnncli.rnn.packing import PackedBatch
 
 Array = NDArray[Any]
@@ -76,12 +77,12 @@ class Stack:
             shapes |= {f"{PREFIX}{name}": shape for name, shape in own.items()}
         return shapes
 
-    def initialise(self, params: ParamStore, how: str, seed: int) -> None:
-        """First values; W_hh as `how` says."""
+    def initialise(self, params: ParamStore, start: Start, seed: int) -> None:
+        """First values, as `start` says."""
         for number, place in enumerate(self.places):
             part = 1 if number == 0 else 100 + 2 * number  # 3 and 4 are the head's and the embedding's
             sizes = (self.input_size(place.layer), self.spec.hidden_size)
-            for name, values in self.cell.initial(place.suffix, how, seed, part, *sizes).items():
+            for name, values in self.cell.initial(place.suffix, start, seed, part, *sizes).items():
                 params[f"{PREFIX}{name}"][:] = values
 
     def forward(

@@ -1,7 +1,7 @@
 """The training loop: a generator that yields after every epoch and knows neither files nor terminal."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,12 @@ from rnncli.rnn.train_state import TrainState
 REPORT_SECONDS = 0.2  # at most five progress events a second
 
 
-def train_epoch(state: TrainState, task: Task, config: TrainingConfig, on_event: OnEvent) -> dict[str, float]:
+Watch = Callable[[TrainState, float], None]  # called after each update with its gradient norm before clipping
+
+
+def train_epoch(
+    state: TrainState, task: Task, config: TrainingConfig, on_event: OnEvent, watch: Watch | None = None
+) -> dict[str, float]:
     """One pass over the training data; returns its mean loss and the gradient norms before clipping."""
     epoch = state.epoch + 1
     count, steps = task.steps(state.network, epoch)
@@ -38,6 +43,8 @@ def train_epoch(state: TrainState, task: Task, config: TrainingConfig, on_event:
             norm = state.optimiser.step(state.network, combined(held), lr)
             norms.append(norm)
             held = []
+            if watch is not None:
+                watch(state, norm)
         if not (np.isfinite(loss) and np.isfinite(norm)):
             kept = f" (epoch {state.best_epoch} is kept)" if state.best_epoch else ""
             raise DivergedError(
@@ -81,14 +88,16 @@ def combined(parts: list[tuple[Gradients, float]]) -> Gradients:
     return Gradients(np.concatenate([g.loss_M for g, _ in parts]), dense_P, sparse, full)
 
 
-def fit(state: TrainState, task: Task, config: TrainingConfig, on_event: OnEvent) -> Iterator[dict[str, Any]]:
+def fit(
+    state: TrainState, task: Task, config: TrainingConfig, on_event: OnEvent, watch: Watch | None = None
+) -> Iterator[dict[str, Any]]:
     """Train until config.epochs or until `patience` epochs brought nothing better; yields each row of history.jsonl.
 
     The state may come from a checkpoint: training goes on as if it had never stopped.
     """
     while state.epoch < config.epochs and not _out_of_patience(state, config):
         started = time.perf_counter()
-        row: dict[str, Any] = {"epoch": state.epoch + 1, **train_epoch(state, task, config, on_event)}
+        row: dict[str, Any] = {"epoch": state.epoch + 1, **train_epoch(state, task, config, on_event, watch)}
         state.seconds += time.perf_counter() - started
         score = task.evaluate(state.network)
         state.epoch += 1

@@ -1,0 +1,114 @@
+"""What to do about it: each piece of advice is a change of the config and names the number that it should move.
+
+Sources: Saxe, McClelland & Ganguli 2014 (orthogonal); Jozefowicz, Zaremba & Sutskever 2015 (forget bias 1); Tallec & Ollivier
+2018 (chrono); Le, Jaitly & Hinton 2015 (IRNN); Pascanu, Mikolov & Bengio 2013 (clipping); Aicher, Foti & Fox 2019 (window).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from rnncli.inspection.calibration import Thresholds
+from rnncli.inspection.verdict import Evidence, Finding
+
+CHRONO_FROM = 20  # steps from which on a bias drawn for the gap is worth more than a bias of 1
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One change. `expects` names a metric of the report, where it stands and where it should go (None: not predicted)."""
+
+    id: str
+    text: str
+    change: dict[str, Any]
+    expects: dict[str, Any]
+
+
+def advise(e: Evidence, found: list[Finding], cell: str, init: str | None, pooling: str, t: Thresholds) -> list[Advice]:
+    """In the order in which they are worth trying; empty where nothing is wrong."""
+    troubles = {f.label for f in found if f.severity >= 2}
+    if not troubles:
+        return []
+    advice = [*_cut(e, troubles), *_short_reach(e, troubles, cell, init, pooling, t), *_too_large(e, troubles)]
+    return [*advice, _nothing(e)] if e.context is not None and e.context < e.need else advice
+
+
+def _cut(e: Evidence, troubles: set[str]) -> list[Advice]:
+    if not troubles & {"cut", "biased"}:
+        return []
+    steps = max(e.bias_horizon or 0, 2 * e.need)
+    stride = max(1, steps - e.need)
+    return [
+        Advice(
+            "longer-window",
+            f"let gradients go back {steps} steps, {stride} of them new in each window: then every pair {e.need} apart is seen",
+            {"training.bptt_steps": steps, "training.bptt_stride": stride},
+            {"metric": "/architecture/bptt_steps", "from": e.bptt_steps, "to": steps},
+        )
+    ]
+
+
+def _short_reach(
+    e: Evidence, troubles: set[str], cell: str, init: str | None, pooling: str, t: Thresholds
+) -> list[Advice]:
+    if "vanishing" not in troubles:
+        return []
+    metric = {"metric": "/verdict/ratio_at_need_log10", "from": _decimal(e.log_ratio_at_need), "to": None}
+    chrono = {"model.chrono": max(3, e.need)} if e.need > CHRONO_FROM else {}
+    name = f" with biases for gaps of up to {e.need} steps" if chrono else ""
+    advice = []
+    if cell in ("rnn", "relu"):
+        if init != "orthogonal" and cell == "rnn":
+            text = (
+                "begin with an orthogonal W_hh: it neither shrinks nor grows what passes while units are not saturated"
+            )
+            advice.append(Advice("orthogonal", text, {"model.cell": "rnn", "model.init": "orthogonal"}, metric))
+        advice.append(Advice("lstm", f"an LSTM{name}", {"model.cell": "lstm", **chrono}, metric))
+        advice.append(Advice("gru", f"a GRU{name}", {"model.cell": "gru", **chrono}, metric))
+        if cell == "rnn":
+            change = {"model.cell": "relu", "model.init": "identity", "training.clip_norm": 1.0}
+            advice.append(
+                Advice("irnn", "a ReLU network that begins with W_hh = I, with clipped gradients", change, metric)
+            )
+    else:
+        text = f"draw the gates' biases for gaps of up to {e.need} steps"
+        advice.append(Advice("chrono", text, {"model.chrono": max(3, e.need)}, metric))
+    if pooling == "last":
+        text = "let the head read the mean of all states: no word is far from the read-out then"
+        advice.append(Advice("mean-pooling", text, {"model.pooling": "mean"}, metric))
+    if e.squash < e.weights and not e.gated:
+        text = "a smaller learning rate or weight decay keeps units out of saturation"
+        gain = {"metric": f"/layers/{e.layer}/gain_nats_per_step", "from": e.squash, "to": None}
+        advice.append(Advice("less-saturation", text, {"training.weight_decay": 1e-4}, gain))
+    return advice
+
+
+def _too_large(e: Evidence, troubles: set[str]) -> list[Advice]:
+    if "exploding" not in troubles:
+        return []
+    threshold = e.clip_suggested or 1.0
+    spread = {"metric": "/norms/global/max_over_median", "from": e.norm_spread, "to": 1.0}
+    text = f"clip the gradient's norm at {threshold:.3g} and halve the learning rate"
+    return [Advice("clip", text, {"training.clip_norm": round(threshold, 6)}, spread)]
+
+
+def _nothing(e: Evidence) -> Advice:
+    text = f"nothing, if {e.context} tokens of context are all that this task needs: more gains less than 0.01 nat here"
+    return Advice("nothing", text, {}, {"metric": "/context_use", "from": e.context, "to": e.context})
+
+
+def with_predictions(advice: list[dict[str, Any]], what_if: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same with what the table of what-ifs says of each change, the one that promises most first."""
+    found = []
+    for one in advice:
+        change = {key: value for key, value in one["change"].items() if key.startswith("model.")}
+        fitting = [row for row in what_if if row["change"] and change.items() <= row["change"].items()]
+        if change and fitting:
+            best = max(fitting, key=lambda row: row["ratio_at_need_log10"] or -1e9)
+            one = {**one, "expects": {**one["expects"], "to": best["ratio_at_need_log10"]}}
+        found.append(one)
+    return sorted(found, key=lambda one: math.inf if one["expects"]["to"] is None else -one["expects"]["to"])
+
+
+def _decimal(log_value: float | None) -> float | None:
+    return log_value / math.log(10.0) if log_value is not None and math.isfinite(log_value) else None

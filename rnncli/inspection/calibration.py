@@ -1,0 +1,47 @@
+"""The thresholds of the verdict: one versioned file, measured by the project itself (benchmarks/calibration.py)."""
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Ratios are plain, not logarithms. Sources: docs/gradients.md, "Where the thresholds come from"."""
+
+    reaches: float
+    weak: float
+    exploding_peak: float
+    transient_peak: float
+    henrici: float
+    one_sided_share: float
+    cause_ratio: float  # a loss of this factor over the needed lag has a cause
+    balanced_ratio: float  # less than this factor over the needed lag is balance
+    pairs: int  # fewer pairs at the needed lag measure nothing
+    solved_loss: float  # of the loss of knowing nothing: below it the task is being solved
+    coverage: float  # of the pairs at the needed lag that windows of truncated BPTT hold
+    bias_bad: float
+    bias_good: float
+    norm_spread: float  # largest over median gradient norm
+    clipped: float  # share of updates
+    collapsed: float  # participation ratio
+    update_ratio: float  # |update| / |weights| of one step
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The whole file."""
+
+    version: int
+    source: str
+    thresholds: Thresholds
+    measured: list[dict[str, Any]]
+
+
+@cache
+def calibration() -> Calibration:
+    """The one that this release ships."""
+    found = json.loads(files("rnncli.inspection").joinpath("calibration.json").read_text(encoding="utf-8"))
+    return Calibration(found["version"], found["source"], Thresholds(**found["thresholds"]), found["measured"])
