@@ -10,7 +10,11 @@ from rnncli.cli.progress import announce_compiling, show_progress
 from rnncli.cli.render import print_json, print_table
 
 # (what it is for, module whose warmup() calls its kernels with the types the pipelines use)
-PARTS = (("networks", "rnncli.rnn.warmup"), ("word vectors", "rnncli.embeddings.warmup"))
+PARTS = (
+    ("networks", "rnncli.rnn.warmup"),
+    ("word vectors", "rnncli.embeddings.warmup"),
+    ("gradients", "rnncli.inspection.warmup"),
+)
 
 
 def warmup(json: JsonOpt = False, quiet: QuietOpt = False) -> None:

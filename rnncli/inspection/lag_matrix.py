@@ -11,7 +11,7 @@ from first to last, so that the numbers do not depend on how many threads there 
 
 from collections.abc import Container, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -83,8 +83,33 @@ class _Group:
     base_R: Ints  # where each row begins in `tokens`
 
 
+def is_partial(rollout: Rollout, settings: WalkSettings) -> bool:
+    """Whether pairs of steps are left out on purpose, so that their sum is not the gradient that training uses."""
+    each = rollout.network.spec.each
+    return settings.max_lag is not None or settings.window is not None or (settings.last_only and each)
+
+
 def walk(rollout: Rollout, settings: WalkSettings) -> list[ChainLags]:
-    """Walk all adjoints back through all layers; one result for each chain of rollout.chains."""
+    """Walk all adjoints back through all layers; one result for each chain of rollout.chains.
+
+    Where pairs are left out, shares are those of the sum of what is left: a first walk finds it.
+    """
+    if is_partial(rollout, settings):
+        first = replace(settings, sums=True, input_rows=(), sample_lags=(), noise=False)
+        parts = iter(_walk_all(rollout, first))
+        layers = [
+            [replace(chain, gradients=_summed(chain, next(parts))) for chain in chains] for chains in rollout.layers
+        ]
+        rollout = replace(rollout, layers=layers, embedding_NI=None)
+    return _walk_all(rollout, settings)
+
+
+def _summed(chain: Chain, lags: ChainLags) -> dict[str, Array]:
+    """The gradients that the walked pairs make together."""
+    return {name: lags.sum_QGI[name].sum(axis=0) for name in chain.gradients}
+
+
+def _walk_all(rollout: Rollout, settings: WalkSettings) -> list[ChainLags]:
     groups = list(_groups(rollout, settings))
     longest = int(rollout.lengths.max())
     slots = lag_slots(longest)
@@ -321,6 +346,8 @@ class _Collector:
         self.total = np.zeros((rollout.offsets[-1], chain.state_size))
         depth = slots.size - 1 if settings.sums else 0
         shapes = {"W_hh": chain.w_hh_GH.shape, "W_ih": chain.w_ih_GI.shape, "b": (chain.w_hh_GH.shape[0],)}
+        if "b_hn" in chain.gradients:
+            shapes["b_hn"] = (chain.hidden,)
         self.sums = {name: np.zeros((depth, *shape)) for name, shape in shapes.items()}
         self.square, self.noise = np.zeros(depth), settings.noise
 
@@ -373,6 +400,8 @@ class _Collector:
         form, local = self.chain.local.form, self.chain.local
         if form == kernels.GRU_AFTER:
             da[:, -size:] *= local.reset_NH[tokens]
+        if "b_hn" in self.sums:
+            self.sums["b_hn"][slot] += da[:, -size:].sum(axis=0)
         whole = self.sums["W_hh"][slot]
         if form == kernels.GRU_BEFORE:  # its last gate multiplies r h instead of h
             n_part = np.ascontiguousarray(da[:, -size:])

@@ -139,7 +139,7 @@ def shares(lags: ChainLags) -> tuple[dict[str, Array], Array]:
     names = (*BLOCKS, EMBEDDING)
     by_block, by_gate = {}, np.zeros(lags.share_QCL.shape[1:])
     for q, share_CL in enumerate(lags.share_QCL):
-        total = share_CL.sum()
+        total = share_CL.sum()  # |G|^2
         if total > 0:
             by_block[names[q]] = share_CL.sum(axis=0) / total
             by_gate = share_CL / total if q == 0 else by_gate

@@ -52,8 +52,5 @@ def write_matrix(inspection: Inspection, path: Path) -> None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    try:
-        with replacing(path) as temporary:
-            temporary.write_bytes(data)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from None
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)

@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = (
     "networks.md",
+    "gradients.md",
     "tagging.md",
     "regression.md",
     "language-models.md",

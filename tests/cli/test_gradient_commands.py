@@ -5,13 +5,14 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 
 def rnncli(*arguments, **environment):
     command = [sys.executable, "-m", "rnncli", *map(str, arguments)]
     env = {**os.environ, **environment}
-    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", env=env, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", env=env, timeout=300)
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +71,46 @@ def test_bad_input(folder):
     (folder / "empty.tsv").write_text("label\ttext\nyes\t\n")
     done = rnncli("inspect-gradients", folder / "run", folder / "empty.tsv")
     assert (done.returncode, len(done.stderr.splitlines())) == (5, 1)
+
+
+def test_files_beside_the_document(folder, tmp_path):
+    arguments = ("inspect-gradients", folder / "run", folder / "train.tsv", "--level", "deep", "--json")
+    files = ("--html", tmp_path / "page.html", "--figures", tmp_path / "figures", "--matrix", tmp_path / "m.npz")
+    done = rnncli(*arguments, *files)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "page.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert {"p1_lag_curve.svg", "p5_lyapunov.svg"} <= {file.name for file in (tmp_path / "figures").iterdir()}
+    with np.load(tmp_path / "m.npz") as stored:
+        matrix = stored["L0_forward.norm_log10"]
+        assert matrix.dtype == np.float32
+        assert matrix.shape == (json.loads(done.stdout)["input"]["longest"], stored["L0_forward.row"].size)
+    gone = rnncli(*arguments, "--matrix", folder / "no" / "such" / "m.npz")
+    assert (gone.returncode, len(gone.stderr.splitlines())) == (1, 1)
+
+
+def test_lessons_and_explanations(folder):
+    lesson = rnncli("inspect-gradients", "--demo", "delay-line")
+    assert lesson.returncode == 0, lesson.stderr
+    assert max(map(len, lesson.stdout.splitlines())) <= 80
+    assert json.loads(rnncli("inspect-gradients", "--demo", "textbook", "--json").stdout)
+    done = rnncli("inspect-gradients", folder / "run", folder / "train.tsv", "--explain")
+    assert "THE RULES, ONE BY ONE" in done.stdout
+    assert rnncli("inspect-gradients", "--demo", "nonsense").returncode == 2
+
+
+def test_every_cell_fits_eighty_columns(folder):
+    for cell in ("lstm", "gru"):
+        sets = ("--set", f"model.cell={cell}", "--set", "model.layers=2", "--set", "model.bidirectional=true")
+        done = rnncli("inspect-gradients", "--probe", "recall", "--length", 6, *sets)
+        assert done.returncode == 0, done.stderr
+        assert max(map(len, done.stdout.splitlines())) <= 80, done.stdout
+
+
+def test_truncated_training_is_cut(folder):
+    sets = ("--set", "training.bptt_steps=4")
+    arguments = ("inspect-gradients", "--probe", "recall", "--length", 9, *sets)
+    assert rnncli(*arguments).stdout.startswith("VERDICT: CUT")
+    assert rnncli(*arguments, "--fail-on", "cut").returncode == 3
 
 
 @pytest.mark.parametrize("cell", ["rnn", "relu"])
