@@ -39,14 +39,20 @@ def _constant(value):
     return llvm.Constant(LANES_LLVM, [float(value)] * WIDTH)
 
 
+def register_of(element):
+    """LLVM: the vector that fills a register, sixteen float32 or eight float64."""
+    return llvm.VectorType(element, WIDTH if element == LANES_LLVM.element else WIDTH // 2)
+
+
 def _shuffle(builder, a, b, order):
     return builder.shuffle_vector(a, b, llvm.Constant(llvm.VectorType(I32, WIDTH), list(order)))
 
 
 def splat_of(builder, scalar):
-    """LLVM: `scalar` in every lane."""
-    first = builder.insert_element(llvm.Constant(LANES_LLVM, llvm.Undefined), scalar, I32(0))
-    return _shuffle(builder, first, first, [0] * WIDTH)
+    """LLVM: `scalar` in every lane of a register."""
+    kind = register_of(scalar.type)
+    first = builder.insert_element(llvm.Constant(kind, llvm.Undefined), scalar, I32(0))
+    return builder.shuffle_vector(first, first, llvm.Constant(llvm.VectorType(I32, kind.count), [0] * kind.count))
 
 
 def _vector_pointer(context, builder, array_type, array, at):
@@ -76,12 +82,12 @@ def store(typing, array, at, value):
     return NOTHING(array, at, value), emit
 
 
-def _first_lanes(builder, n):
-    """Mask of the first n lanes."""
-    ints = llvm.VectorType(I32, WIDTH)
+def _first_lanes(builder, n, width):
+    """Mask of the first n of `width` lanes."""
+    ints = llvm.VectorType(I32, width)
     count = builder.insert_element(llvm.Constant(ints, llvm.Undefined), builder.trunc(n, I32), I32(0))
-    counts = builder.shuffle_vector(count, count, llvm.Constant(ints, [0] * WIDTH))
-    return builder.icmp_unsigned("<", llvm.Constant(ints, list(range(WIDTH))), counts)
+    counts = builder.shuffle_vector(count, count, llvm.Constant(ints, [0] * width))
+    return builder.icmp_unsigned("<", llvm.Constant(ints, list(range(width))), counts)
 
 
 def _masked(builder, name, result, arguments):
@@ -92,16 +98,22 @@ def _masked(builder, name, result, arguments):
     return builder.call(function, arguments)
 
 
+def _suffix(kind):
+    """What LLVM adds to the name of an operation on vectors of this kind."""
+    return f"v{kind.count}f{512 // kind.count}.p0"
+
+
 def masked_load(builder, pointer, n):
-    """LLVM: the first n lanes, zero in the others."""
-    arguments = [pointer, I32(4), _first_lanes(builder, n), _constant(0.0)]
-    return _masked(builder, "llvm.masked.load.v16f32.p0", LANES_LLVM, arguments)
+    """LLVM: the first n lanes of a register, zero in the others."""
+    kind = pointer.type.pointee
+    arguments = [pointer, I32(4), _first_lanes(builder, n, kind.count), llvm.Constant(kind, [0.0] * kind.count)]
+    return _masked(builder, "llvm.masked.load." + _suffix(kind), kind, arguments)
 
 
 def masked_store(builder, value, pointer, n):
-    """LLVM: store the first n lanes."""
-    arguments = [value, pointer, I32(4), _first_lanes(builder, n)]
-    _masked(builder, "llvm.masked.store.v16f32.p0", llvm.VoidType(), arguments)
+    """LLVM: store the first n lanes of a register."""
+    arguments = [value, pointer, I32(4), _first_lanes(builder, n, value.type.count)]
+    _masked(builder, "llvm.masked.store." + _suffix(value.type), llvm.VoidType(), arguments)
 
 
 @emits
