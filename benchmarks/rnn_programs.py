@@ -59,7 +59,10 @@ def rnncli_step(cell: str, b: int, d: int, h: int, length: int, threads: int) ->
         batch = pack_batch(flat, offsets, np.arange(b))
         optimiser.step(network, network.gradients(batch, labels[batch.rows_B].astype(np.int32)))
 
-    return {"train": best(step), "infer": best(lambda: network.forward(pack_batch(flat, offsets, np.arange(b))))}
+    return {
+        "train": best(step),
+        "infer": best(lambda: network.forward(pack_batch(flat, offsets, np.arange(b)), keep=False)),
+    }
 
 
 def _torch_model(cell: str, vocabulary: int, d: int, h: int, threads: int) -> Any:

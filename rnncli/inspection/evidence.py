@@ -125,7 +125,15 @@ def gather(
         participation=_participation(one, rollout, need),
         update_ratio=max(moves) if moves else None,
         demand=demand.needed_lag if demand is not None else None,
+        outlook=_outlook(probe, one.log_ratio(need)),
     )
+
+
+def _outlook(probe: Probe, log_ratio: float | None) -> str | None:
+    """Only of first values: the calibration knows nothing of networks that have learned."""
+    if probe.trained or probe.training is None or log_ratio is None:
+        return None
+    return calibration().outlook(probe.network.spec.cell, probe.training.optimizer, log_ratio)
 
 
 def window_coverage(rollout: Rollout, need: int, window: tuple[int, int]) -> float | None:

@@ -53,6 +53,7 @@ class Evidence:
     participation: float | None = None
     update_ratio: float | None = None
     demand: int | None = None  # the longest lag at which the data tell anything
+    outlook: str | None = None  # how the calibration's runs went that began so
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,8 @@ def _reach(e: Evidence, t: Thresholds) -> Finding:
     text = f"the signal from {e.need} steps back is {size} of the one at the read-out{half}"
     if kind == "erased":
         text += ", and float32 loses it entirely when it is added to the rest"
+    if e.outlook is not None:
+        text += f"; {e.outlook}"
     severity = {"weak": 1, "vanishing": 2, "erased": 3}[kind]
     uses = e.context is not None and e.context >= e.need
     if e.solved or uses:

@@ -61,7 +61,7 @@ def generate(model: LanguageModel, prompt: str, length: int, how: Sampling) -> I
     draws = rng.uniforms(rng.key(how.seed, rng.Stream.GENERATE), length)
     for position in range(length):
         batch = pack(Sequences(np.zeros(1, np.int64), np.array([reads.size]), reads), np.zeros(1, np.int64))
-        out = network.forward(batch, None, start)
+        out = network.forward(batch, None, start, keep=False)
         losses.linear(logits_1V, out.read_MO[-1:], weight_t, bias)
         token = choose(logits_1V[0], how, float(draws[position]))
         yield token

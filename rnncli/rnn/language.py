@@ -57,7 +57,7 @@ def evaluate_language(
         part = window.of(sequences)
         batch = pack(part, np.arange(part.n))
         start = None if states is None else [state[batch.rows_B] for state in states]
-        out = network.forward(batch, None, start)
+        out = network.forward(batch, None, start, keep=False)
         loss += float(network.losses_of(out, batch, data.ids[batch.position_N]).sum())
         ends = states_after(network, out.run, batch, part, window.count, start)
         states = [np.empty_like(end) for end in ends]

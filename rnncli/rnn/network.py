@@ -109,13 +109,17 @@ class Network:
         return np.asarray(value, self.dtype)[()]
 
     def forward(
-        self, batch: PackedBatch, dropout_key: np.uint64 | None = None, start: list[Array] | None = None
+        self,
+        batch: PackedBatch,
+        dropout_key: np.uint64 | None = None,
+        start: list[Array] | None = None,
+        keep: bool = True,
     ) -> Forward:
-        """What the head gives; dropout only when a key names its mask; `start` as in Stack.forward."""
+        """What the head gives; dropout only when a key names its mask; `start` and `keep` as in Stack.forward."""
         x_NI = look_up(self.spec, self.tables, batch, self.dtype)
         if not self.spec.inputs:
             self._drop(x_NI, dropout_key, EMBEDDING)
-        run = self.stack.forward(self.dense, x_NI, batch, self._between(dropout_key), start)
+        run = self.stack.forward(self.dense, x_NI, batch, self._between(dropout_key), start, keep)
         if self.pooling is None:
             pooled, read_MO = NO_POOLING, run.h_NO
             read_MO = read_MO.copy() if dropout_key is not None and self.spec.dropout > 0 else read_MO
@@ -133,7 +137,7 @@ class Network:
 
     def loss(self, batch: PackedBatch, targets: Array) -> NDArray[np.float64]:
         """Loss of each term without dropout: nats, or squared units of the targets."""
-        return self.losses_of(self.forward(batch), batch, targets)
+        return self.losses_of(self.forward(batch, keep=False), batch, targets)
 
     def losses_of(self, out: Forward, batch: PackedBatch, targets: Array) -> NDArray[np.float64]:
         """Loss of each term of a forward pass."""

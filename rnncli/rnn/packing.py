@@ -26,9 +26,11 @@ class DistinctTokens:
 
 def distinct_tokens(ids_N: NDArray[np.int32]) -> DistinctTokens:
     """The distinct values of ids_N (N,) and where each occurs."""
-    order = np.argsort(ids_N, kind="stable").astype(np.int64)
-    rows, starts = np.unique(ids_N[order], return_index=True)
-    return DistinctTokens(rows, order, np.append(starts, ids_N.size).astype(np.int64))
+    order = np.argsort(ids_N, kind="stable")
+    ascending = ids_N[order]
+    new = np.flatnonzero(ascending[1:] != ascending[:-1]) + 1
+    starts = np.concatenate([np.zeros(min(1, ids_N.size), np.int64), new, [ids_N.size]])
+    return DistinctTokens(ascending[starts[:-1]], order.astype(np.int64, copy=False), starts)
 
 
 @dataclass(frozen=True, eq=False)

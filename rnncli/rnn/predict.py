@@ -32,7 +32,7 @@ def predict_logits(network: Network, data: Sequences) -> NDArray[np.float64]:
     logits_nC = np.empty((data.n, network.spec.outputs), np.float64)
     for rows in prediction_batches(data.lengths):
         batch = pack(data, rows)
-        logits_nC[batch.rows_B] = network.forward(batch).logits_MC
+        logits_nC[batch.rows_B] = network.forward(batch, keep=False).logits_MC
     return logits_nC
 
 
@@ -46,7 +46,7 @@ def predict_steps(network: Network, data: Sequences) -> NDArray[Any]:
     logits = np.empty((int(data.lengths.sum()), network.spec.outputs), network.dtype)
     for rows in prediction_batches(data.lengths):
         batch = pack(data, rows)
-        logits[batch.position_N] = network.forward(batch).logits_MC
+        logits[batch.position_N] = network.forward(batch, keep=False).logits_MC
     return logits
 
 

@@ -92,8 +92,9 @@ class Stack:
         batch: PackedBatch,
         drop: Drop | None = None,
         start: list[Array] | None = None,
+        keep: bool = True,
     ) -> StackRun:
-        """Run all layers; `drop` is called on what goes from one layer to the next.
+        """Run all layers; `drop` is called on what goes from one layer to the next; without `keep` there is no way back.
 
         `start` holds, for each layer, the state (B, states H) that its rows begin with; None begins with zeros.
         """
@@ -103,7 +104,7 @@ class Stack:
             run = LayerRun(x_NI)
             for place in self._of(layer):
                 x = self._turned(x_NI, batch) if place.reverse else x_NI
-                cache = self.cell.cache(len(x), batch.lengths_B.size, self.spec.hidden_size, x.dtype)
+                cache = self.cell.cache(len(x), batch.lengths_B.size, self.spec.hidden_size, x.dtype, keep)
                 self.cell.forward(
                     cache, x, params.flat, self._offset(params, place), batch.lengths_B, batch.rows_S, batch.tokens_S,
                     none_BK if start is None else start[layer], self.cell.variant,

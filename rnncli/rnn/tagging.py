@@ -54,7 +54,7 @@ def tag(network: Network, data: Sequences) -> tuple[NDArray[np.int32], NDArray[A
     labels, log_p = np.empty(n, np.int32), np.empty(n)
     for rows in prediction_batches(data.lengths):
         batch = pack(data, rows)
-        out = network.forward(batch)
+        out = network.forward(batch, keep=False)
         best = out.logits_MC.argmax(axis=1).astype(np.int32)
         labels[batch.position_N] = best
         log_p[batch.position_N] = -network.losses_of(out, batch, best)
@@ -70,7 +70,7 @@ def evaluate_tagger(network: Network, data: TaggedIds, labels: list[str]) -> Tag
     predicted, losses = np.empty(n, np.int32), np.empty(n)
     for rows in prediction_batches(data.sequences.lengths):
         batch = pack(data.sequences, rows)
-        out = network.forward(batch)
+        out = network.forward(batch, keep=False)
         predicted[batch.position_N] = out.logits_MC.argmax(axis=1)
         losses[batch.position_N] = network.losses_of(out, batch, np.maximum(data.labels[batch.position_N], 0))
     known = data.labels >= 0
