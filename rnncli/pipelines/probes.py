@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from rnncli import rng
 from rnncli.artifacts.bundle import load_model
-from rnncli.artifacts.run_directory import describe_input
+from rnncli.artifacts.checkpoint import load_checkpoint
+from rnncli.artifacts.run_directory import CHECKPOINT_NAME, MODEL_NAME, RunDirectory, describe_input
 from rnncli.config.inspection import InspectConfig
 from rnncli.config.rnn import TrainingConfig
 from rnncli.data import probes as tasks
@@ -30,11 +31,13 @@ from rnncli.rnn.classifier import Classifier
 from rnncli.rnn.init import Start
 from rnncli.rnn.language import LanguageModel, shifted
 from rnncli.rnn.network import Network
+from rnncli.rnn.optimiser import Optimiser
 from rnncli.rnn.packing import Sequences
 from rnncli.rnn.regression import Regressor
 from rnncli.rnn.spans import is_bio, span_lengths
 from rnncli.rnn.spec import NetworkSpec
 from rnncli.rnn.tagging import Tagger
+from rnncli.rnn.train_state import TrainState
 
 SEQUENCES, SEQUENCES_OF_MANY = 200, 16  # drawn by default: of rows with one loss, with many
 SENTENCES = 64
@@ -74,12 +77,31 @@ def subject_of(path: Path, on_event: OnEvent) -> Subject:
         model = ready.model(ready.network)
         described = {"model": str(path), "model_sha256": describe_input(path).sha256}
         return Subject(model, recipe, config, False, described)  # type: ignore[arg-type]  # each kind is one of Recurrent
+    if path.is_dir() and not (path / MODEL_NAME).exists() and (path / CHECKPOINT_NAME).exists():
+        return _unfinished(path, on_event)
     model_, stored = load_recurrent(path), load_model(path)
     recipe_ = config_ = None
     if "config" in stored.meta:  # one that came from another program does not say
         recipe_, config_ = stored_recipe(path, stored.kind, stored.meta)
-    file = path / "model.safetensors" if path.is_dir() else path
+    file = path / MODEL_NAME if path.is_dir() else path
     return Subject(model_, recipe_, config_, True, {"model": str(path), "model_sha256": describe_input(file).sha256})
+
+
+def _unfinished(folder: Path, on_event: OnEvent) -> Subject:
+    """The weights of a run that is under way or was killed: its last checkpoint."""
+    recipe, config = recipe_file(folder / "config.yaml")
+    ready = recipe.prepare(config, on_event)
+    state = TrainState(ready.network, Optimiser(config.training, ready.network, config.embeddings.trainable))
+    with RunDirectory(folder) as run:
+        found = load_checkpoint(run)
+    assert found is not None
+    state.restore(*found)
+    described = {
+        "model": str(folder),
+        "model_sha256": describe_input(folder / CHECKPOINT_NAME).sha256,
+        "checkpoint_epoch": state.epoch,
+    }
+    return Subject(ready.model(state.network), recipe, config, True, described)  # type: ignore[arg-type]
 
 
 def probe_of(subject: Subject, file: Path | None, how: InspectConfig) -> Probe:

@@ -126,6 +126,26 @@ def test_a_resumed_run_films_as_if_it_had_never_stopped(run, task, tmp_path, mon
     assert one == two
 
 
+def test_an_unfinished_run_is_inspected_at_its_checkpoint(task, tmp_path, monkeypatch):
+    monkeypatch.setattr(training_run, "CHECKPOINT_SECONDS", 0.0)
+    saved = training_run.save_checkpoint
+
+    def stop(*arguments):
+        saved(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training_run, "save_checkpoint", stop)
+    with pytest.raises(BaseException):  # noqa: B017, PT011  # however an interruption is explained
+        train_classifier.run(recipe(task, "training.epochs=3"), tmp_path / "cut")
+    monkeypatch.setattr(training_run, "save_checkpoint", saved)
+    report = document(tmp_path / "cut", None)
+    one = train_classifier.run(recipe(task, "training.epochs=1"), tmp_path / "one")
+    same = document(Path(one.run), None)
+    assert report["input"]["checkpoint_epoch"] == 1
+    assert report["input"]["loss"] == same["input"]["loss"]
+    assert report["layers"] == same["layers"]
+
+
 def test_what_if_begins_with_the_network_as_it_is(run):
     result = inspect_gradients.run(run, None, InspectConfig(level="quick"), extras=Extras(what_if=True)).result
     assert result.what_if[0]["ratio_at_need_log10"] == result.verdict["ratio_at_need_log10"]
