@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = (
     "networks.md",
     "gradients.md",
+    "gallery.md",
     "tagging.md",
     "regression.md",
     "language-models.md",
