@@ -95,7 +95,9 @@ def inspect_gradients(
             "--arms", metavar="LIST", help="--prove: orthogonal,irnn,lstm,lstm-chrono,gru,gru-chrono (irnn,lstm)."
         ),
     ] = "",
-    seeds: Annotated[int, typer.Option("--seeds", min=2, metavar="K", help="--prove: runs of each arm.")] = 5,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", min=2, metavar="K", help="--prove: runs of each arm (5).")
+    ] = None,
     epochs: Annotated[
         int | None, typer.Option("--epochs", min=1, metavar="N", help="--prove: epochs of each run; else the recipe's.")
     ] = None,
@@ -109,7 +111,7 @@ def inspect_gradients(
     figures: Annotated[
         Path | None, typer.Option("--figures", metavar="FOLDER", help="Write every plot as a file.")
     ] = None,
-    figure_format: Annotated[FigureFormat, typer.Option("--figure-format", help="Of --figures.")] = FigureFormat.SVG,
+    figure_format: Annotated[FigureFormat | None, typer.Option("--figure-format", help="Of --figures (svg).")] = None,
     matrix: Annotated[
         Path | None, typer.Option("--matrix", metavar="FILE", help="Write the lag matrix as .npz.")
     ] = None,
@@ -123,8 +125,24 @@ def inspect_gradients(
       rnncli inspect-gradients runs/topics sample_data/topics.test.tsv --need 12 --fail-on vanishing
       rnncli inspect-gradients --probe recall --length 50 --set model.cell=lstm
     """
+    from rnncli.errors import CheckFailedError, UsageError
+
     set_thread_environment(threads)
+    for needed, there, idle in (
+        ("--prove", prove, {"--arms": arms, "--seeds": seeds, "--epochs": epochs}),
+        ("--figures", figures, {"--figure-format": figure_format}),
+    ):
+        if not there and (given := [option for option, value in idle.items() if value]):
+            raise UsageError(f"{given[0]}: does something with {needed} only")
+    if explain and json:
+        raise UsageError("--explain: is text and no part of the JSON document; leave one of the two out")
     if demo is not None:
+        others = {
+            "MODEL": model, "--config": config, "--probe": probe, "--need": need, "--what-if": what_if, "--prove": prove,
+            "--explain": explain, "--html": html, "--figures": figures, "--matrix": matrix, "--fail-on": fail_on,
+        }  # fmt: skip
+        if given := [option for option, value in others.items() if value]:
+            raise UsageError(f"--demo: shows a lesson and inspects nothing; leave {given[0]} out")
         from rnncli.cli.demos import show_demo
 
         show_demo(demo.value, json)
@@ -134,18 +152,25 @@ def inspect_gradients(
     from rnncli.cli.render import print_json
     from rnncli.config.inspection import InspectConfig
     from rnncli.config.load import load_config
-    from rnncli.errors import CheckFailedError, UsageError
     from rnncli.pipelines import inspect_gradients as pipeline
 
-    watched = [word for word in fail_on.split(",") if word]
+    watched = [word.strip() for word in fail_on.split(",")] if fail_on else []
     if unknown := [word for word in watched if word not in TROUBLES]:
-        raise UsageError(f"--fail-on {unknown[0]}: unknown verdict; choose from {', '.join(TROUBLES)}")
+        raise UsageError(f"--fail-on {unknown[0] or fail_on}: unknown verdict; choose from {', '.join(TROUBLES)}")
     flags = given_flags(
         need=need, seed=seed, level=level, sequences=sequences, max_lag=max_lag, as_trained=as_trained or None, probe=probe,
         length=length,
     )  # fmt: skip
     checked = load_config(InspectConfig, config, set_ or (), flags).config
-    extras = pipeline.Extras(what_if, prove, tuple(arm for arm in arms.split(",") if arm), seeds, epochs)
+    if checked.probe is None:
+        keys = [pair.split("=")[0].strip() for pair in set_ or ()]
+        idle_keys = [
+            f"--set {key}" for key in keys if key.split(".")[0] in ("length", "embedding_dim", "model", "training")
+        ]
+        if found := [*(["--length"] if length is not None else []), *idle_keys]:
+            raise UsageError(f"{found[0]}: does something with --probe only; a model or a recipe is inspected as it is")
+    named = tuple(arm.strip() for arm in arms.split(",")) if arms else ()
+    extras = pipeline.Extras(what_if, prove, named, seeds or pipeline.SEEDS, epochs)
     with show_progress(ProgressMode.AUTO, quiet=not prove, verbose=False) as on_event:
         inspection = pipeline.run(model, file, checked, threads=threads or 0, extras=extras, on_event=on_event)
     report = inspection.result.to_json()
@@ -155,7 +180,7 @@ def inspect_gradients(
         if html is not None:
             inspection_files.write_page(report, html)
         if figures is not None:
-            inspection_files.write_figures(report, figures, figure_format)
+            inspection_files.write_figures(report, figures, figure_format or FigureFormat.SVG)
     if matrix is not None:
         from rnncli.pipelines.inspection_files import write_matrix
 

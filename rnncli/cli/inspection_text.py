@@ -69,7 +69,7 @@ def _subject(report: dict[str, Any]) -> None:
     first = f"{network['task']}: {layers}{network['cell']}{convention}, {network['hidden']} units{directions}"
     second = (
         f"{source['sequences']} probe sequences, longest {source['longest']}, {source['loss_terms']} losses; loss"
-        f" {source['loss']:.3g} {source['loss_unit']}{accuracy}"
+        f" {source['loss']:.3g} {source['loss_unit']}{accuracy}; needed lag: {report['verdict']['need_source'].replace('_', ' ')}"
     )
     typer.echo("\n" + _filled(f"{first}; {source['stage']}") + "\n" + _filled(second) + "\n")
 
@@ -128,8 +128,8 @@ def _layers(report: dict[str, Any]) -> None:
         high = saturation.get("frac_abs_gt_0_9")
         dead = saturation.get("dead_f32_units", saturation.get("relu_dead_units"))
         row: list[object] = [
-            _place(layer), layer["horizons_steps"]["half"], f"{gain['total']:+.3f}",
-            f"{first:+.3f}", f"{gain['weights']:+.3f}", "-" if high is None else f"{high:.1%}", dead,
+            _place(layer), layer["horizons_steps"]["half"], *map(_signed, (gain["total"], first, gain["weights"])),
+            "-" if high is None else f"{high:.1%}", dead,
         ]  # fmt: skip
         if has_exponents:
             exponents = layer["lyapunov"]
@@ -142,6 +142,10 @@ def _layers(report: dict[str, Any]) -> None:
     print_table(f"gain = first ({what}) + weights, nats a step", columns, rows)
     if gated:
         _gates(report)
+
+
+def _signed(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.3f}"
 
 
 def _place(layer: dict[str, Any]) -> str:
@@ -278,7 +282,7 @@ def _checks(checks: dict[str, Any]) -> None:
 
 def _half_life(half: dict[str, Any]) -> str:
     if half["value"] is None:
-        return "it never falls to half"
+        return "no half-life in the probe"
     interval = "" if half["ci95"] is None else f" [{half['ci95'][0]:.1f}, {half['ci95'][1]:.1f}]"
     return f"half-life {half['value']:.1f} steps{interval}"
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from rnncli.config.base import StrictModel
 from rnncli.config.text import VocabularyConfig
@@ -66,6 +66,12 @@ class RecurrentConfig(StrictModel):
     dropout: float = Field(
         0.0, ge=0, lt=1, title="Share of units zeroed in training: of embeddings, between layers, and of what is read"
     )
+
+    @model_validator(mode="after")
+    def _gates_only(self) -> "RecurrentConfig":
+        if self.chrono is not None and self.cell not in ("lstm", "gru"):
+            raise ValueError(f"chrono: a {self.cell} cell has no gates; leave it out, or take lstm or gru")
+        return self
 
 
 class ModelConfig(RecurrentConfig):

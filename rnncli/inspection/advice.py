@@ -5,12 +5,15 @@ Sources: Saxe, McClelland & Ganguli 2014 (orthogonal); Jozefowicz, Zaremba & Sut
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from rnncli.inspection.calibration import Thresholds
 from rnncli.inspection.verdict import Evidence, Finding
 
+DEFAULTS = {"model.init": "orthogonal", "model.forget_bias": 1.0, "model.chrono": None}  # of keys a change leaves alone
+RATIO = "/verdict/ratio_at_need_log10"
 CHRONO_FROM = 20  # steps from which on a bias drawn for the gap is worth more than a bias of 1
 
 
@@ -36,6 +39,12 @@ def advise(e: Evidence, found: list[Finding], cell: str, init: str | None, pooli
 def _cut(e: Evidence, troubles: set[str]) -> list[Advice]:
     if not troubles & {"cut", "biased"}:
         return []
+    if e.at_ends:
+        steps = max(e.bias_horizon or 0, e.need + 1)
+        expects = {"metric": "/architecture/bptt_steps", "from": e.bptt_steps, "to": steps}
+        return [
+            Advice("longer-window", f"let gradients go back {steps} steps", {"training.bptt_steps": steps}, expects)
+        ]
     steps = max(e.bias_horizon or 0, 2 * e.need)
     stride = max(1, steps - e.need)
     return [
@@ -53,7 +62,7 @@ def _short_reach(
 ) -> list[Advice]:
     if "vanishing" not in troubles:
         return []
-    metric = {"metric": "/verdict/ratio_at_need_log10", "from": _decimal(e.log_ratio_at_need), "to": None}
+    metric = {"metric": RATIO, "from": _decimal(e.log_ratio_at_need), "to": None}
     chrono = {"model.chrono": max(3, e.need)} if e.need > CHRONO_FROM else {}
     name = f" with biases for gaps of up to {e.need} steps" if chrono else ""
     advice = []
@@ -72,9 +81,10 @@ def _short_reach(
             )
     else:
         text = f"draw the gates' biases for gaps of up to {e.need} steps"
-        advice.append(Advice("chrono", text, {"model.chrono": max(3, e.need)}, metric))
+        own = {"gru_before": {"model.cell": "gru", "model.reset_gate": "before"}}.get(cell, {"model.cell": cell})
+        advice.append(Advice("chrono", text, {**own, "model.chrono": max(3, e.need)}, metric))
     if pooling == "last":
-        text = "let the head read the mean of all states: no word is far from the read-out then"
+        text = "let the head read the mean of all states: no step is far from the read-out then"
         advice.append(Advice("mean-pooling", text, {"model.pooling": "mean"}, metric))
     if e.squash < e.weights and not e.gated:
         text = "a smaller learning rate or weight decay keeps units out of saturation"
@@ -86,6 +96,9 @@ def _short_reach(
 def _too_large(e: Evidence, troubles: set[str]) -> list[Advice]:
     if "exploding" not in troubles:
         return []
+    if e.clip_fraction:
+        text = "halve the learning rate: the gradient is clipped already"
+        return [Advice("lower-rate", text, {}, {"metric": "/update_ratio", "from": e.update_ratio, "to": None})]
     threshold = e.clip_suggested or 1.0
     spread = {"metric": "/norms/global/max_over_median", "from": e.norm_spread, "to": 1.0}
     text = f"clip the gradient's norm at {threshold:.3g} and halve the learning rate"
@@ -93,21 +106,33 @@ def _too_large(e: Evidence, troubles: set[str]) -> list[Advice]:
 
 
 def _nothing(e: Evidence) -> Advice:
-    text = f"nothing, if {e.context} tokens of context are all that this task needs: more gains less than 0.01 nat here"
+    text = f"nothing, if {e.context} steps of context are all that this task needs: more gains less than {e.context_gain} here"
     return Advice("nothing", text, {}, {"metric": "/context_use", "from": e.context, "to": e.context})
 
 
 def with_predictions(advice: list[dict[str, Any]], what_if: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The same with what the table of what-ifs says of each change, the one that promises most first."""
-    found = []
+    """The same with what the table of what-ifs says of each change; of those the one that promises most comes first."""
+    rows = [row for row in what_if if row["change"]]
+    found, predicted = [], []
     for one in advice:
         change = {key: value for key, value in one["change"].items() if key.startswith("model.")}
-        fitting = [row for row in what_if if row["change"] and change.items() <= row["change"].items()]
-        if change and fitting:
-            best = max(fitting, key=lambda row: row["ratio_at_need_log10"] or -1e9)
-            one = {**one, "expects": {**one["expects"], "to": best["ratio_at_need_log10"]}}
+        row = next((row for row in rows if _makes(change, row["change"])), None)
+        if change and row is not None and one["expects"]["metric"] == RATIO:
+            one = {**one, "expects": {**one["expects"], "to": row["ratio_at_need_log10"]}}
+            predicted.append(one)
         found.append(one)
-    return sorted(found, key=lambda one: math.inf if one["expects"]["to"] is None else -one["expects"]["to"])
+    best = iter(sorted(predicted, key=lambda one: -_or_least(one["expects"]["to"])))
+    return [next(best) if one in predicted else one for one in found]  # the others keep their places
+
+
+def _makes(change: Mapping[str, Any], variant: Mapping[str, Any]) -> bool:
+    """Whether a recipe that is otherwise left at its first values becomes this variant by `change`."""
+    whole = {**DEFAULTS, **change}
+    return change.keys() <= variant.keys() and all(whole.get(key) == value for key, value in variant.items())
+
+
+def _or_least(value: float | None) -> float:
+    return -math.inf if value is None else value
 
 
 def _decimal(log_value: float | None) -> float | None:

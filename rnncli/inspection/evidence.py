@@ -27,6 +27,8 @@ from rnncli.inspection.probe import Probe
 from rnncli.inspection.rollout import Chain, Rollout
 from rnncli.inspection.verdict import Evidence
 
+LEAST_BATCHES = 10  # fewer say nothing about how often a threshold acts
+
 
 @dataclass(frozen=True)
 class ChainFound:
@@ -110,7 +112,9 @@ def gather(
         dead_f32=_dead(one.chain),
         solved=loss < calibration().thresholds.solved_loss * probe.prior_loss if probe.prior_loss else None,
         context=(used.reach_absolute or used.reach_relative) if used is not None else None,
+        context_gain="0.01 nat" if used is not None and used.reach_absolute else "1 % of what context gains in all",
         bptt_steps=bptt[0] if bptt else None,
+        at_ends=probe.bptt_at_ends,
         coverage=window_coverage(rollout, need, bptt) if bptt and not probe.bptt_at_ends else None,
         bias_at_bptt=_bias_at(cut, bptt[0]) if bptt and cut is not None else None,
         bias_horizon=bias_horizon(cut, 0.1) if cut is not None else None,
@@ -120,7 +124,7 @@ def gather(
         norm_spread=report["global"]["max_over_median"] if report else None,
         nonfinite=report["global"]["nonfinite"] if report else 0,
         clip_type=report["clip"]["type"] if report else None,
-        clip_fraction=report["clip"]["fraction"] if report else None,
+        clip_fraction=report["clip"]["fraction"] if report and report["steps"] >= LEAST_BATCHES else None,
         clip_suggested=report["clip"]["suggested"] if report else None,
         participation=_participation(one, rollout, need),
         update_ratio=max(moves) if moves else None,

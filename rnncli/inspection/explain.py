@@ -278,6 +278,11 @@ def _to_lag(found: ChainFound, need: int) -> list[str]:
         lines.append(f"You need {need} steps; no loss of the probe reaches more than {lag} back.")
     first, weights = round(first, places) + 0.0, round(weights, places) + 0.0  # no -0
     curve = found.curve
+    if np.isnan(first):
+        return [
+            *lines,
+            "No step passes anything on: each gain is an exact zero, and there is no mean of its logarithm.",
+        ]
     both = f"{first:.{places}f} {'-' if weights < 0 else '+'} {abs(weights):.{places}f}"
     lines += [
         f"Mean gain of a step, over all losses and lags below {lag}, in nats: {name} {first:+.{places}f}, weights"

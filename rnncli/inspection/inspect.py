@@ -96,7 +96,7 @@ def inspect_closely(probe: Probe, how: Inspector) -> Inspection:
         "half_life_steps": {"value": worst.half_life, "ci95": worst.intervals.half_life},
         "calibration_version": calibration().version,
         "findings": [vars(f) for f in said],
-        "advice": [vars(a) for a in advise(evidence, said, model.cell, None, model.pooling, thresholds)],
+        "advice": [vars(a) for a in advise(evidence, said, model.cell, probe.init, model.pooling, thresholds)],
     }
     longest = int(rollout.lengths.max())
     shown = found[0]
@@ -149,9 +149,13 @@ def needed_lag(probe: Probe, rollout: Rollout, how: Inspector) -> tuple[int, str
         if demand is not None and demand.needed_lag is not None:
             return max(1, demand.needed_lag - 1), "mutual_information"
     lengths = rollout.lengths - 1
-    if probe.network.spec.each:
+    if probe.network.spec.pooling != "last":  # every state is read: no token is far from the read-out
         return max(1, int(np.quantile(lengths, 0.5, method="inverted_cdf")) // 2), "half of the median length"
-    return max(1, int(np.quantile(lengths, 0.9, method="inverted_cdf"))), "length_p90"
+    far = np.sort(lengths)[-min(lengths.size, calibration().thresholds.pairs)]  # as far as enough sequences go
+    p90 = int(np.quantile(lengths, 0.9, method="inverted_cdf"))
+    if far < p90 and 2 * calibration().thresholds.pairs <= lengths.size:
+        return max(1, int(far)), f"length that {calibration().thresholds.pairs} sequences have"
+    return max(1, p90), "length_p90"
 
 
 def _chains(probe: Probe, rollout: Rollout, need: int, how: Inspector) -> list[ChainFound]:

@@ -25,6 +25,7 @@ class Probe:
     training_bptt: tuple[int, int] | None = None  # (steps, stride) of truncated BPTT
     bptt_at_ends: bool = False  # truncation counts from the end of each row instead of in windows
     train_embedding: bool = True
+    init: str | None = None  # how W_hh began, where a recipe says
     need: int | None = None  # the lag that the task needs
     need_source: str = "user"
     prior_loss: float | None = None  # of knowing nothing but how often each label occurs

@@ -95,11 +95,14 @@ def weights(chain: Chain, longest: int, deep: bool) -> list[dict[str, Any]]:
 
 
 def mean_gain(lags: ChainLags, need: int) -> tuple[float, float]:
-    """Mean log gain per step of the part that no recurrent weight touches and of the weights, up to the needed lag; nats."""
+    """Mean log gain per step of the part that no recurrent weight touches and of the weights, up to the needed lag; nats.
+
+    NaN where no step passes anything.
+    """
     direct, total = lags.direct_LA[: max(1, need)], lags.total_LA[: max(1, need)]
     there = np.isfinite(direct) & np.isfinite(total)
     if not there.any():
-        return 0.0, 0.0
+        return float("nan"), float("nan")
     first = float(direct[there].mean())
     return first, float(total[there].mean()) - first
 
@@ -108,7 +111,12 @@ def gain(chain: Chain, lags: ChainLags, need: int, interval: list[float] | None)
     """M1. `squash` for simple cells, `carry` (the path through the keeping gate) for gated ones."""
     direct, through_weights = mean_gain(lags, need)
     name = "squash" if chain.cell not in GATE_NAMES else "carry"
-    return {"total": direct + through_weights, name: direct, "weights": through_weights, "ci95": interval}
+    return {
+        "total": number(direct + through_weights),
+        name: number(direct),
+        "weights": number(through_weights),
+        "ci95": interval,
+    }
 
 
 def lag_table(chain: Chain, lags: ChainLags, curve: LagCurve, sigma_max: float, rho: float) -> dict[str, Any]:
@@ -128,7 +136,7 @@ def lag_table(chain: Chain, lags: ChainLags, curve: LagCurve, sigma_max: float, 
         table["share_by_gate"] = {g: by_gate[i].tolist() for i, g in enumerate(GATE_NAMES[chain.cell])}
         table["cell_path"] = _cell_path(lags)
     else:
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):  # 0 times log 0 at lag 0
             table["product_bound_log10"] = column(np.where(steps > 0, steps * np.log(sigma_max), 0.0))
             table["rho_log10"] = column(np.where(steps > 0, steps * np.log(rho), 0.0))
     return table

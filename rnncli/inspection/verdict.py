@@ -36,7 +36,8 @@ class Evidence:
     peak_layer: int = 0
     dead_f32: int = 0
     solved: bool | None = None  # the probe loss is far below that of knowing nothing
-    context: int | None = None  # tokens of context that the loss gains from
+    context: int | None = None  # steps of context that the loss gains from
+    context_gain: str = "0.01 nat"  # what more than that gains less than
     context_total: float | None = None
     bptt_steps: int | None = None
     coverage: float | None = None  # of the pairs at the needed lag by the windows of truncated BPTT
@@ -54,6 +55,7 @@ class Evidence:
     update_ratio: float | None = None
     demand: int | None = None  # the longest lag at which the data tell anything
     outlook: str | None = None  # how the calibration's runs went that began so
+    at_ends: bool = False  # truncation counts from the end of each row instead of in windows
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,11 @@ class Finding:
     text: str
     evidence: list[str]  # where in the JSON its numbers stand
     refs: list[str] = field(default_factory=list)  # in docs/gradients.md
+
+
+def measured(e: Evidence, t: Thresholds) -> bool:
+    """Whether enough losses go back to the needed lag to say anything about it."""
+    return e.log_ratio_at_need is not None and e.pairs_at_need >= t.pairs
 
 
 def ratio_class(log_ratio: float, t: Thresholds) -> str:
@@ -126,9 +133,10 @@ def _cut(e: Evidence, t: Thresholds) -> Iterator[Finding]:
 def _reach(e: Evidence, t: Thresholds) -> Finding:
     where = ["/verdict/ratio_at_need_log10", LAG.format(e.layer)]
     refs = ["hochreiter1991", "pascanu2013"]
-    if e.log_ratio_at_need is None or e.pairs_at_need < t.pairs:
+    if e.log_ratio_at_need is None or not measured(e, t):
         text = (
-            f"only {e.pairs_at_need} losses of the probe reach {e.need} steps back, too few to judge; probe more text"
+            f"only {e.pairs_at_need} losses of the probe could be followed {e.need} steps back, too few to judge; probe more"
+            " sequences, or longer ones"
         )
         return Finding("V0", "not-measurable", 1, "none", text, where)
     kind = ratio_class(e.log_ratio_at_need, t)
@@ -139,7 +147,7 @@ def _reach(e: Evidence, t: Thresholds) -> Finding:
     if kind == "reaches":
         text = f"the gradient reaches {e.need} steps back: it is still {size} of its size at the read-out"
         return Finding("V2", kind, 0, confidence, text, where, refs)
-    half = f"; it halves every {e.half_life:.2g} steps at first" if e.half_life is not None else ""
+    half = f"; it falls to half within {e.half_life:.2g} steps" if e.half_life is not None else ""
     text = f"the signal from {e.need} steps back is {size} of the one at the read-out{half}"
     if kind == "erased":
         text += ", and float32 loses it entirely when it is added to the rest"
@@ -150,7 +158,7 @@ def _reach(e: Evidence, t: Thresholds) -> Finding:
     if e.solved or uses:
         severity = min(severity, 1)
         text += ". The network " + (
-            f"does use {e.context} tokens of context" if uses else "already solves its task on these texts"
+            f"does use {e.context} steps of context" if uses else "already solves its task on the probe"
         )
         text += ", so this is no defect: a remembered fact needs no gradient (Bengio, Simard & Frasconi 1994)"
         refs = [*refs, "bengio1994"]
@@ -185,6 +193,8 @@ def _exploding(e: Evidence, t: Thresholds) -> Iterator[Finding]:
 
 
 def _updates(e: Evidence, t: Thresholds) -> Iterator[Finding]:
+    if not measured(e, t):
+        return
     if e.far_share is not None and abs(e.far_share) < t.one_sided_share and e.need >= 4:
         text = (
             f"all but {100 * abs(e.far_share):.2g} % of the update of W_hh comes from the last {(e.need + 1) // 2} steps before"
@@ -206,7 +216,12 @@ def _cause(e: Evidence, t: Thresholds) -> Iterator[Finding]:
     first = "the gate's own path" if e.gated else "squashing"
     split = f"weights {e.weights:+.2f} nats per step, {first} {e.squash:+.2f}"
     where = [f"/layers/{e.layer}/gain_nats_per_step"]
-    if abs(total) * e.need <= log(t.balanced_ratio):
+    if not measured(e, t):
+        pass
+    elif e.log_ratio_at_need == float("-inf"):  # a mean of logarithms says nothing of a product with a zero in it
+        text = f"cause: within {e.need} steps the gradient becomes exactly 0: units are inactive or saturated, or weights are 0"
+        yield Finding("V6", "cause", 1, "exact", text, where)
+    elif abs(total) * e.need <= log(t.balanced_ratio):
         text = (
             f"{split}: over {e.need} steps they balance, whatever the spectral radius ({e.rho:.2f}) or saturation say"
         )
@@ -219,7 +234,7 @@ def _cause(e: Evidence, t: Thresholds) -> Iterator[Finding]:
             cause = "the gates that keep the state let go of it"
         else:
             cause = "saturated units squash it"
-        text = f"cause: {cause} ({split}). The spectral radius {e.rho:.2f} is not the reason"
+        text = f"cause: {cause} ({split}). The spectral radius {e.rho:.2f} alone does not tell"
         rule = "V5" if weights_to_blame or e.gated else "V6"
         yield Finding(rule, "cause", 1, "exact", text, where)
     else:
@@ -235,11 +250,13 @@ def _training(e: Evidence, t: Thresholds) -> Iterator[Finding]:
     wide = e.norm_spread is not None and e.norm_spread > t.norm_spread
     if e.clip_fraction > t.clipped or (e.clip_fraction == 0 and wide):
         much = (
-            f"clips {e.clip_fraction:.0%} of the updates"
+            f"clips {e.clip_fraction:.0%} of the probe's batches"
             if e.clip_fraction
             else "clips nothing although norms vary widely"
         )
-        hint = f"; at {e.clip_suggested:.3g} it would act on the largest only" if e.clip_suggested else ""
+        hint = (
+            f"; a norm of {e.clip_suggested:.3g} would clip the larger half of them at most" if e.clip_suggested else ""
+        )
         yield Finding("V10", "clip", 1, "measured", f"the threshold {much}{hint}", ["/norms/clip"], ["pascanu2013"])
     if wide and e.log_ratio_at_need is not None and e.log_ratio_at_need >= log(t.reaches):
         text = (
@@ -253,7 +270,7 @@ def _training(e: Evidence, t: Thresholds) -> Iterator[Finding]:
 
 
 def _use(e: Evidence, t: Thresholds) -> Iterator[Finding]:
-    reaches = e.log_ratio_at_need is not None and e.log_ratio_at_need >= log(t.weak)
+    reaches = measured(e, t) and e.log_ratio_at_need is not None and e.log_ratio_at_need >= log(t.weak)
     if e.context is None or not reaches or e.context * 4 > e.need:
         return
     asks = ""

@@ -28,31 +28,36 @@ class Variant:
     change: dict[str, Any]
 
 
-def variants(need: int) -> list[Variant]:
-    """What is worth comparing for a needed lag."""
+def variants(need: int, init: str) -> list[Variant]:
+    """What is worth comparing for a needed lag; gated cells begin their W_hh as the recipe does, `init`."""
     gap = max(3, need)
     found = [
-        Variant(f"rnn, {how}", "rnn", Start(how), {"model.cell": "rnn", "model.init": how})
+        Variant(f"rnn, {how}", "rnn", Start(how), {"model.cell": "rnn", "model.init": how, "model.chrono": None})
         for how in ("uniform", "xavier", "orthogonal")
     ]
     found.append(
-        Variant("IRNN (relu, identity)", "relu", Start("identity"), {"model.cell": "relu", "model.init": "identity"})
+        Variant(
+            "IRNN (relu, identity)",
+            "relu",
+            Start("identity"),
+            {"model.cell": "relu", "model.init": "identity", "model.chrono": None},
+        )
     )
     for bias in (0.0, 1.0):
-        change = {"model.cell": "lstm", "model.forget_bias": bias}
-        found.append(Variant(f"lstm, forget bias {bias:g}", "lstm", Start(forget_bias=bias), change))
+        change = {"model.cell": "lstm", "model.forget_bias": bias, "model.chrono": None}
+        found.append(Variant(f"lstm, forget bias {bias:g}", "lstm", Start(init, forget_bias=bias), change))
     for cell in ("lstm", "gru"):
         if cell == "gru":
-            found.append(Variant("gru", "gru", Start(), {"model.cell": "gru"}))
+            found.append(Variant("gru", "gru", Start(init), {"model.cell": "gru", "model.chrono": None}))
         change = {"model.cell": cell, "model.chrono": gap}
-        found.append(Variant(f"{cell}, chrono {gap}", cell, Start(chrono=gap), change))
+        found.append(Variant(f"{cell}, chrono {gap}", cell, Start(init, chrono=gap), change))
     return found
 
 
 def what_if(probe: Probe, need: int, seed: int) -> list[dict[str, Any]]:
     """One row for the network as it is, and one for each variant with fresh recurrent weights and the same tables."""
     rows = [{"name": "as it is", "change": {}, **_measure(probe, need)}]
-    for variant in variants(need):
+    for variant in variants(need, probe.init or "orthogonal"):
         network = Network(replace(probe.network.spec, cell=variant.cell), probe.network.dtype)
         network.initialise(variant.start, seed)
         network.tables = probe.network.tables

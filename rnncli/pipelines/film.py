@@ -1,5 +1,6 @@
 """How gradients travel while a network learns (M23): the cheap measurements every N updates, into inspection.jsonl."""
 
+import math
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from pathlib import Path
@@ -61,7 +62,9 @@ def measure(probe: Probe) -> dict[str, Any]:
     first = float(max(lambdas))
     worst = min(
         (layer for layer in report.layers if layer["layer"] == 0),
-        key=lambda layer: layer["gain_nats_per_step"]["total"],
+        key=lambda layer: (
+            -math.inf if layer["gain_nats_per_step"]["total"] is None else layer["gain_nats_per_step"]["total"]
+        ),
     )
     saturation = worst["saturation"]
     return {

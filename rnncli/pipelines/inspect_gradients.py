@@ -19,6 +19,7 @@ ARMS = {
     "orthogonal": "rnn, orthogonal", "irnn": "IRNN (relu, identity)", "lstm": "lstm, forget bias 1",
     "lstm-chrono": "lstm, chrono", "gru": "gru", "gru-chrono": "gru, chrono",
 }  # fmt: skip
+SEEDS = 5  # runs of each arm
 BY_DEFAULT = ("irnn", "lstm")  # arms of a race where none are named
 
 
@@ -29,7 +30,7 @@ class Extras:
     what_if: bool = False
     prove: bool = False
     arms: tuple[str, ...] = ()
-    seeds: int = 5
+    seeds: int = SEEDS
     epochs: int | None = None  # of each run of a race; None: as the recipe says
 
 
@@ -48,6 +49,8 @@ def run(
     """
     if unknown := [arm for arm in extras.arms if arm not in ARMS]:
         raise UsageError(f"--arms {unknown[0]}: unknown; choose from {', '.join(ARMS)}")
+    if len(set(extras.arms)) < len(extras.arms):
+        raise UsageError(f"--arms {','.join(extras.arms)}: an arm is named twice")
     how = Inspector(config.level, config.seed, set_threads(threads), config.max_lag, config.as_trained)
     subject = None
     if config.probe is not None:
@@ -60,10 +63,16 @@ def run(
         if model is None:
             raise UsageError("name a run folder, a model file or a recipe, or a task (--probe recall)")
         subject = subject_of(model, on_event)
+        if extras.prove and subject.recipe is None:
+            raise UsageError("--prove: this model does not say by what recipe it was trained; name the recipe instead")
         probe = probe_of(subject, file, config)
     if config.as_trained and probe.training_bptt is None:
         raise UsageError(
             "--as-trained: training goes back to the beginning of each sequence; there is no window to count"
+        )
+    if config.as_trained and probe.bptt_at_ends:
+        raise UsageError(
+            "--as-trained: training goes back from the end of each sequence, not in windows; use --max-lag"
         )
     inspection = inspect_closely(probe, how)
     result = replace(inspection.result, trajectory=film_of(model))
@@ -82,8 +91,8 @@ def _prove(
     subject: Subject, need: int, table: list[dict[str, Any]], extras: Extras, on_event: OnEvent
 ) -> dict[str, Any]:
     """Race the recipe against the named arms."""
-    if subject.recipe is None or subject.config is None:
-        raise UsageError("--prove: this model does not say by what recipe it was trained; name the recipe instead")
+    assert subject.recipe is not None
+    assert subject.config is not None
     arms = [Arm("as it is", {}, table[0]["ratio_at_need_log10"])]
     for name in extras.arms or BY_DEFAULT:
         row = next(row for row in table if row["name"].startswith(ARMS[name]))

@@ -20,7 +20,7 @@ from rnncli.data.numeric import read_number_labels, read_series
 from rnncli.data.readers import read_labelled
 from rnncli.data.running import encode_running, read_running
 from rnncli.data.tagged import read_tagged
-from rnncli.errors import CorpusError, UsageError
+from rnncli.errors import ArtifactError, CorpusError, UsageError
 from rnncli.events import OnEvent
 from rnncli.inspection.probe import Probe
 from rnncli.pipelines.models import Recurrent, load_recurrent
@@ -71,6 +71,14 @@ class Rows:
 
 def subject_of(path: Path, on_event: OnEvent) -> Subject:
     """A trained model from its run folder or file, or the first values of a YAML recipe."""
+    subject = _loaded(path, on_event)
+    network = subject.model.network
+    if not all(np.isfinite(part).all() for part in (network.dense.flat, *network.tables.values())):
+        raise ArtifactError(f"{path}: its weights are not all finite; train again with a smaller learning rate")
+    return subject
+
+
+def _loaded(path: Path, on_event: OnEvent) -> Subject:
     if path.suffix.lower() in YAML and path.is_file():
         recipe, config = recipe_file(path)
         ready = recipe.prepare(config, on_event)
@@ -81,7 +89,7 @@ def subject_of(path: Path, on_event: OnEvent) -> Subject:
         return _unfinished(path, on_event)
     model_, stored = load_recurrent(path), load_model(path)
     recipe_ = config_ = None
-    if "config" in stored.meta:  # one that came from another program does not say
+    if stored.meta.get("config"):  # one that came from another program does not say
         recipe_, config_ = stored_recipe(path, stored.kind, stored.meta)
     file = path / MODEL_NAME if path.is_dir() else path
     return Subject(model_, recipe_, config_, True, {"model": str(path), "model_sha256": describe_input(file).sha256})
@@ -131,6 +139,7 @@ def probe_of(subject: Subject, file: Path | None, how: InspectConfig) -> Probe:
         model.network, data, targets, model.kind, subject.trained, training,
         (back, stride) if back is not None and stride is not None else None, bptt_at_ends=not each,
         train_embedding=subject.config.embeddings.trainable if subject.config is not None else True,
+        init=subject.config.model.init if subject.config is not None else None,
         need=how.need or rows.need, need_source="user" if how.need else rows.need_source,
         prior_loss=prior_loss(model.network.spec, targets), words=words, labels=labels, source=source,
     )  # fmt: skip
@@ -148,7 +157,7 @@ def synthetic_probe(how: InspectConfig) -> Probe:
     labels: list[str] | None = None
     if how.probe == "adding":
         drawn = tasks.adding(how.seed, n, max(2, how.length))
-        data, targets, need = Sequences(drawn.starts, drawn.lengths, values=drawn.values), drawn.targets, how.length - 1
+        data, targets = Sequences(drawn.starts, drawn.lengths, values=drawn.values), drawn.targets
         spec = NetworkSpec.of(
             how.model, 0, 0, 1, "regression", inputs=2, pooling=how.model.pooling, bidirectional=how.model.bidirectional
         )
@@ -174,6 +183,7 @@ def synthetic_probe(how: InspectConfig) -> Probe:
     return Probe(
         network, data, targets, task, False, how.training,
         (back, min(how.training.bptt_stride or back, back)) if back else None, bptt_at_ends=how.probe != "copy",
+        init=how.model.init,
         need=how.need or need, need_source="user" if how.need else f"{how.probe} task", prior_loss=prior,
         words=vocab_words(names) if names else None, labels=labels,
         source={"probe": how.probe, "length": how.length},
@@ -238,7 +248,14 @@ def _read(model: Recurrent, file: Path | None, how: InspectConfig, subject: Subj
         tagged = encode(model, texts)
         spans = span_lengths(texts.labels, texts.offsets) if is_bio(model.labels) else np.empty(0, np.int64)
         need = max(1, int(np.quantile(spans, 0.9, method="inverted_cdf"))) if spans.size else None
-        return Rows(tagged.sequences, np.maximum(tagged.labels, 0), need, "span_p90")
+        rows, unknown_N = tagged.sequences, np.concatenate([[0], np.cumsum(tagged.labels < 0)])
+        known = (
+            unknown_N[rows.starts] == unknown_N[rows.starts + rows.lengths]
+        )  # a loss needs a label that the model has
+        if not known.any():
+            raise CorpusError(f"{file}: every sentence has a label that the model lacks; there is no loss to inspect")
+        some = Sequences(rows.starts[known], rows.lengths[known], rows.ids, rows.features, rows.values)
+        return Rows(some, tagged.labels, need, "span_p90")
     if isinstance(model, LanguageModel):
         assert file is not None
         running = encode_running(read_running(file, model.tokenizer), model.vocab)

@@ -127,3 +127,28 @@ def test_check_gradients_passes_below_and_fails_above_its_tolerance(folder, cell
 def test_check_gradients_takes_a_config_that_names_a_recipe(folder):
     (folder / "check.yaml").write_text(f"config: {folder}/recipe.yaml\nsequences: 2\n")
     assert rnncli("check-gradients", "-c", folder / "check.yaml").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "idle",
+    [
+        ("--seeds", 7), ("--arms", "lstm"), ("--epochs", 2), ("--length", 9), ("--set", "model.cell=lstm"),
+        ("--explain", "--json"), ("--figure-format", "png"), ("--fail-on", ","), ("--demo", "textbook"),
+        ("--prove", "--arms", "lstm,lstm"),
+    ],
+)  # fmt: skip
+def test_an_option_that_would_do_nothing_is_refused(folder, idle):
+    done = rnncli("inspect-gradients", folder / "run", folder / "train.tsv", *idle)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+
+
+def test_truncation_at_the_ends_of_rows_has_no_windows_to_count():
+    arguments = ("inspect-gradients", "--probe", "recall", "--length", 9, "--set", "training.bptt_steps=4")
+    done = rnncli(*arguments, "--as-trained")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+
+
+def test_spaces_between_verdicts(folder):
+    assert (
+        rnncli("inspect-gradients", folder / "run", folder / "train.tsv", "--fail-on", "exploding, cut").returncode == 0
+    )

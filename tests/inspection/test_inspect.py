@@ -222,6 +222,9 @@ def test_who_says_how_far_back_the_task_reaches():
     assert need(classifier(need=3)) == (3, "user")
     assert need(classifier(need=3, need_source="recall task")) == (3, "recall task")
     assert need(tagger())[1] == "half of the median length"
+    # every state is read: no token is far from the read-out
+    assert need(classifier(pooling="mean"), "quick")[1] == "half of the median length"
+    assert need(classifier(n=80, spread=9), "quick")[1] == "length that 30 sequences have"
     assert need(language_model(), "quick") == (14, "half of the median length")
     network = network_of(NetworkSpec("rnn", "multiclass", 4, 4, 5, 4, 0.0, 1, False, "each"))
     running = np.tile(np.arange(4), 500).astype(np.int32)  # what comes next is certain: the data do ask

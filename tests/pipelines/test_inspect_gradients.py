@@ -3,16 +3,18 @@
 import hashlib
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from rnncli.artifacts.bundle import load_model, save_model
 from rnncli.artifacts.run_directory import FILM_NAME, RunDirectory
 from rnncli.config.inspection import InspectConfig
 from rnncli.config.load import load_config
 from rnncli.config.rnn import ClassifierConfig
-from rnncli.errors import ArtifactError, UsageError
+from rnncli.errors import ArtifactError, CorpusError, UsageError
 from rnncli.pipelines import film, inspect_gradients, train_classifier, training_run
 from rnncli.pipelines.inspect_gradients import Extras
 from rnncli.pipelines.prove import Arm, changed, compare, interval, predict
@@ -199,3 +201,47 @@ def test_dotted_changes_of_a_recipe(task):
     assert (config.model.cell, config.training.lr, config.seed) == ("lstm", 0.5, 9)
     with pytest.raises(ValueError, match="cell"):
         changed(recipe(task), {"model.cell": "nonsense"})
+
+
+def test_a_variant_is_what_its_change_of_the_recipe_makes(task):
+    from rnncli.inspection.what_if import variants
+    from rnncli.rnn.init import Start
+
+    base = recipe(task, "model.init=uniform", "model.cell=lstm", "model.chrono=7")
+    for variant in variants(20, "uniform"):
+        config = changed(base, variant.change)
+        assert config.model.cell == variant.cell
+        assert Start.of(config.model) == (
+            variant.start
+            if variant.cell == "lstm"
+            else Start(variant.start.how, config.model.forget_bias, variant.start.chrono)
+        )
+
+
+def test_weights_that_are_not_finite_are_refused(run, tmp_path):
+    model = load_model(run)
+    name = next(name for name in model.tensors if "weight_hh" in name)
+    damaged = model.tensors[name].copy()
+    damaged[0, 0] = np.nan
+    save_model(tmp_path / "model.safetensors", replace(model, tensors={**model.tensors, name: damaged}))
+    with pytest.raises(ArtifactError, match="finite"):
+        document(tmp_path / "model.safetensors", Path("nothing"))
+
+
+def test_a_model_of_another_program_needs_no_recipe(run, task, tmp_path):
+    model = load_model(run)
+    save_model(tmp_path / "model.safetensors", replace(model, meta={**model.meta, "config": {}}))
+    report = document(tmp_path / "model.safetensors", Path(document(run, None, level="quick")["input"]["file"]))
+    assert report["norms"] is None
+    with pytest.raises(UsageError, match="--prove"):
+        inspect_gradients.run(tmp_path / "model.safetensors", None, InspectConfig(), extras=Extras(prove=True))
+
+
+def test_sentences_with_labels_that_the_tagger_lacks_have_no_loss(monkeypatch, tmp_path):
+    monkeypatch.chdir(ROOT)
+    lines = "the\tDET\ndog\tNOUN\n\nthe\tNEVER\ndog\tNOUN\n\n"
+    (tmp_path / "some.tsv").write_text(lines)
+    assert document(Path("configs/tagged.yaml"), tmp_path / "some.tsv")["input"]["loss_terms"] == 2
+    (tmp_path / "none.tsv").write_text("the\tNEVER\n\n")
+    with pytest.raises(CorpusError, match="lacks"):
+        document(Path("configs/tagged.yaml"), tmp_path / "none.tsv")
