@@ -108,19 +108,25 @@ def state_jacobian(local: LocalDerivatives, w_hh_GH: Array, n: int) -> Array:
     return np.asarray(keep + alpha[1] * blocks[1] + alpha[2] * (blocks[2] @ inner))
 
 
-def log_abs_det(local: LocalDerivatives, w_hh_GH: Array, n: int) -> float:
-    """log |det A_t|: in closed form for simple cells and the LSTM, by elimination for the GRU; -inf if singular.
+def log_abs_dets(local: LocalDerivatives, w_hh_GH: Array, at: NDArray[np.int64]) -> Array:
+    """log |det A_t| at some tokens: in closed form for simple cells and the LSTM, by elimination for the GRU; -inf if singular.
 
     LSTM: det A = det U_o prod f tanh(c') o (1 - o).
     """
     size = w_hh_GH.shape[1]
     with np.errstate(divide="ignore"):
         if local.form == walk.SIMPLE:
-            return float(np.linalg.slogdet(w_hh_GH)[1] + np.log(np.abs(local.alpha_NG[n])).sum())
-        if local.form == walk.LSTM:
-            factors = np.concatenate([local.keep_NH[n], local.alpha_NG[n, 3 * size :]])
-            return float(np.linalg.slogdet(w_hh_GH[3 * size :])[1] + np.log(np.abs(factors)).sum())
-    return float(np.linalg.slogdet(state_jacobian(local, w_hh_GH, n))[1])
+            factors = local.alpha_NG[at]
+        elif local.form == walk.LSTM:
+            factors = np.concatenate([local.keep_NH[at], local.alpha_NG[at, 3 * size :]], axis=1)
+        else:
+            return np.array([np.linalg.slogdet(state_jacobian(local, w_hh_GH, int(n)))[1] for n in at])
+        return np.asarray(np.linalg.slogdet(w_hh_GH[-size:])[1] + np.log(np.abs(factors)).sum(axis=1))
+
+
+def log_abs_det(local: LocalDerivatives, w_hh_GH: Array, n: int) -> float:
+    """The same at one token."""
+    return float(log_abs_dets(local, w_hh_GH, np.array([n]))[0])
 
 
 def block_names(cell: str) -> tuple[str, ...]:

@@ -14,12 +14,13 @@ from itertools import pairwise
 import numpy as np
 
 from rnncli import rng
-from rnncli.inspection.local import Array, log_abs_det
+from rnncli.inspection.local import Array, log_abs_dets
 from rnncli.inspection.rollout import Chain, Ints
 from rnncli.kernels import adjoints, tangents
 
 WARM_UP = 0.1  # of a row's steps, while its vectors turn into the directions that grow most
 RESAMPLES = 200
+FULL_STEPS = 2000  # of rows as a whole, the first of them whatever its length; a full spectrum costs n^3 a step
 ROUNDING = float(np.log(2.0**-50))  # a factor so far below the step's largest is rounding where the step is singular
 
 
@@ -54,9 +55,11 @@ def begin_vectors(count: int, size: int, seed: int) -> Array:
 
 
 def spectrum(chain: Chain, offsets: Ints, count: int, seed: int) -> Spectrum:
-    """The `count` largest exponents of one chain, driven by the probe."""
+    """The `count` largest exponents of one chain, driven by the probe; all of them along its first FULL_STEPS steps or so."""
     local, n = chain.local, chain.state_size
     count = min(count, n)
+    if count == n:
+        offsets = offsets[: max(2, int(np.searchsorted(offsets, FULL_STEPS, side="right")))]
     log_r_NK = np.empty((int(offsets[-1]), count))
     tangents.lyapunov(
         log_r_NK, begin_vectors(count, n, seed), local.form, local.alpha_NG, local.beta_NG, local.mix_NH, local.keep_NH,
@@ -64,7 +67,7 @@ def spectrum(chain: Chain, offsets: Ints, count: int, seed: int) -> Spectrum:
     )  # fmt: skip
     rounding_NK = log_r_NK < log_r_NK.max(axis=1, keepdims=True) + ROUNDING
     if rounding_NK.any():
-        log_r_NK[rounding_NK & singular_steps(chain)[:, None]] = -np.inf
+        log_r_NK[rounding_NK & singular_steps(chain)[: offsets[-1], None]] = -np.inf
     lengths = np.diff(offsets)
     step_N = np.arange(int(offsets[-1])) - np.repeat(offsets[:-1], lengths)
     counted_N = step_N >= np.repeat(np.ceil(WARM_UP * lengths), lengths) if np.any(lengths > 1) else step_N >= 0
@@ -73,7 +76,7 @@ def spectrum(chain: Chain, offsets: Ints, count: int, seed: int) -> Spectrum:
         values = counted.mean(axis=0)
     error = mean_det = None
     if count == n:
-        dets = np.array([log_abs_det(local, chain.w_hh_GH, int(t)) for t in np.flatnonzero(counted_N)])
+        dets = log_abs_dets(local, chain.w_hh_GH, np.flatnonzero(counted_N))
         mean_det = float(dets.mean()) if np.isfinite(dets).all() else None
         error = abs(float(values.sum()) - mean_det) if mean_det is not None and np.isfinite(values).all() else None
     order = np.argsort(-values, kind="stable")
