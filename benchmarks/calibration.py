@@ -145,7 +145,9 @@ def ranks(values: np.ndarray) -> np.ndarray:
 
 
 def spearman(x: np.ndarray, y: np.ndarray) -> float:
-    """Spearman's rank correlation."""
+    """Spearman's rank correlation; NaN where all values of one side are equal."""
+    if x.min() == x.max() or y.min() == y.max():
+        return math.nan
     return float(np.corrcoef(ranks(x), ranks(y))[0, 1])
 
 
