@@ -23,6 +23,7 @@ CHECKPOINT_NAME = "checkpoint.safetensors"
 HISTORY_NAME = "history.jsonl"
 FILM_NAME = "inspection.jsonl"  # what --inspect-every recorded
 MANIFEST_NAME = "manifest.json"
+MARK_TRIES = 20
 # Every name a run may write: `--force` removes these and nothing else.
 KNOWN_NAMES = frozenset(
     {MODEL_NAME, CHECKPOINT_NAME, HISTORY_NAME, FILM_NAME, MANIFEST_NAME}
@@ -56,6 +57,8 @@ class RunDirectory:
         self.path = path
         self._made = list(made)  # folders this run created, innermost first
         self._written: set[str] = set()
+        self._writes = False  # made by `create`: others may know that the folder is in use
+        self._mark: int | None = None
         self._started = datetime.now(UTC)
         self._wall, self._cpu = time.perf_counter(), time.process_time()
 
@@ -79,6 +82,7 @@ class RunDirectory:
         if present and not (force or resume):
             raise UsageError(f"{path}: folder is not empty; --resume goes on with the run in it, --force overwrites it")
         run = cls(path, made)
+        run._writes = True
         run._probe()
         for leftover in path.glob(f".*{TEMPORARY_SUFFIX}"):
             leftover.unlink(missing_ok=True)
@@ -153,9 +157,8 @@ class RunDirectory:
 
     def keep_film(self, epoch: int) -> None:
         """Cut inspection.jsonl, where there is one, to what was recorded up to the end of an epoch."""
-        rows = self.history(FILM_NAME)
-        if rows:
-            self._write_rows(FILM_NAME, [row for row in rows if row["epoch"] <= epoch])
+        if (self.path / FILM_NAME).exists():  # a kill may have left part of a row
+            self._write_rows(FILM_NAME, [row for row in self.history(FILM_NAME) if row["epoch"] <= epoch])
 
     def _write_rows(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         lines = (json.dumps(row, allow_nan=False, ensure_ascii=False) + "\n" for row in rows)
@@ -188,16 +191,23 @@ class RunDirectory:
         return record
 
     def __enter__(self) -> "RunDirectory":
+        if self._writes:
+            self._mark = _mark(self.path)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None or any((self.path / name).exists() for name in (MODEL_NAME, CHECKPOINT_NAME)):
-            return
-        for name in self._written:
-            self._remove(name)
-        self._remove_made()
+        try:
+            if kind is None or any((self.path / name).exists() for name in (MODEL_NAME, CHECKPOINT_NAME)):
+                return
+            for name in self._written:
+                self._remove(name)
+            self._remove_made()
+        finally:
+            if self._mark is not None:
+                os.close(self._mark)
+                self._mark = None
 
     def _path_of(self, name: str) -> Path:
         if name not in KNOWN_NAMES:
@@ -216,6 +226,54 @@ class RunDirectory:
         with suppress(OSError):
             for folder in self._made:
                 folder.rmdir()
+
+
+def in_use(path: Path) -> bool | None:
+    """Whether a run writes into this folder at the moment, in any process; None where the system cannot tell.
+
+    It looks at the mark without keeping anybody from setting one.
+    """
+    try:
+        import fcntl
+
+        folder = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    except (ImportError, OSError):
+        return None
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until the close below
+    except BlockingIOError:
+        return True
+    except OSError:  # some network disks
+        return None
+    finally:
+        os.close(folder)
+    return False
+
+
+def _mark(path: Path) -> int | None:
+    """Mark a folder as in use until the descriptor is closed or the process ends, however it ends.
+
+    A shared lock: it excludes nobody. Where there are no locks there is no mark, None.
+    """
+    try:
+        import fcntl
+
+        folder = os.open(path, os.O_RDONLY)
+    except (ImportError, OSError):
+        return None
+    for _ in range(MARK_TRIES):
+        try:
+            fcntl.flock(folder, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:  # `in_use` looks; it is quick
+            time.sleep(0.01)
+        except OSError:
+            break
+        else:
+            return folder
+    os.close(folder)
+    return None
 
 
 def _version(package: str) -> str | None:

@@ -36,6 +36,15 @@ class Task(StrEnum):
     COPY = "copy"
 
 
+class Kind(StrEnum):
+    """What a recipe trains."""
+
+    CLASSIFIER = "classifier"
+    REGRESSOR = "regressor"
+    TAGGER = "tagger"
+    LANGUAGE_MODEL = "language-model"
+
+
 class Lesson(StrEnum):
     """Built-in lessons."""
 
@@ -61,6 +70,9 @@ def inspect_gradients(
         typer.Argument(metavar="[FILE]", help="File the probe sequences are drawn from; else the recipe's own."),
     ] = None,
     config: ConfigOpt = None,
+    kind: Annotated[
+        Kind | None, typer.Option("--kind", help="What a recipe trains, where its keys and its data do not tell.")
+    ] = None,
     level: Annotated[
         Level | None,
         typer.Option("--level", help="quick: one loss a sequence; standard: all; deep: all exponents too."),
@@ -115,6 +127,10 @@ def inspect_gradients(
     matrix: Annotated[
         Path | None, typer.Option("--matrix", metavar="FILE", help="Write the lag matrix as .npz.")
     ] = None,
+    follow: Annotated[
+        bool,
+        typer.Option("--follow", help="Print the rows of a run's --inspect-every as they are written, until it ends."),
+    ] = False,
     json: JsonOpt = False,
 ) -> None:
     """Measure how losses travel back through time, lag by lag, in float64, and say what it means.
@@ -124,6 +140,7 @@ def inspect_gradients(
       rnncli inspect-gradients runs/topics sample_data/topics.test.tsv
       rnncli inspect-gradients runs/topics sample_data/topics.test.tsv --need 12 --fail-on vanishing
       rnncli inspect-gradients --probe recall --length 50 --set model.cell=lstm
+      rnncli inspect-gradients runs/topics --follow --json | jq .ratio_at_need_log10
     """
     from rnncli.errors import CheckFailedError, UsageError
 
@@ -136,9 +153,25 @@ def inspect_gradients(
             raise UsageError(f"{given[0]}: does something with {needed} only")
     if explain and json:
         raise UsageError("--explain: is text and no part of the JSON document; leave one of the two out")
+    if follow:
+        others = {
+            "FILE": file, "--config": config, "--level": level, "--need": need, "--sequences": sequences, "--max-lag": max_lag,
+            "--as-trained": as_trained, "--probe": probe, "--length": length, "--set": set_, "--seed": seed is not None,
+            "--fail-on": fail_on, "--what-if": what_if, "--prove": prove, "--explain": explain, "--demo": demo, "--html": html,
+            "--figures": figures, "--matrix": matrix, "--kind": kind,
+        }  # fmt: skip
+        if given := [option for option, value in others.items() if value]:
+            raise UsageError(f"--follow: prints what training records and measures nothing; leave {given[0]} out")
+        if model is None:
+            raise UsageError("--follow: name the folder of the run")
+        from rnncli.cli.film_text import show_film
+
+        show_film(model, json)
+        return
     if demo is not None:
         others = {
-            "MODEL": model, "--config": config, "--probe": probe, "--need": need, "--what-if": what_if, "--prove": prove,
+            "MODEL": model, "--config": config, "--kind": kind, "--probe": probe, "--need": need, "--what-if": what_if,
+            "--prove": prove,
             "--explain": explain, "--html": html, "--figures": figures, "--matrix": matrix, "--fail-on": fail_on,
         }  # fmt: skip
         if given := [option for option, value in others.items() if value]:
@@ -159,7 +192,7 @@ def inspect_gradients(
         raise UsageError(f"--fail-on {unknown[0] or fail_on}: unknown verdict; choose from {', '.join(TROUBLES)}")
     flags = given_flags(
         need=need, seed=seed, level=level, sequences=sequences, max_lag=max_lag, as_trained=as_trained or None, probe=probe,
-        length=length,
+        length=length, kind=kind,
     )  # fmt: skip
     checked = load_config(InspectConfig, config, set_ or (), flags).config
     if checked.probe is None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import typer
 
+from rnncli.inspection.verdict import counted
+
 SPARKS, ASCII_SPARKS = "█▇▆▅▄▃▂▁", "87654321"
 SPARK_DECADES = 1.0  # of log10 a step of the spark line
 SPARK_LENGTH = 64
@@ -33,16 +35,18 @@ def print_report(report: dict[str, Any]) -> None:
 def _verdict(report: dict[str, Any]) -> None:
     verdict = report["verdict"]
     half = verdict["half_life_steps"]
-    lines = [f"VERDICT: {verdict['label'].upper()}  ({_half_life(half)}; you need {verdict['need_lag_steps']} steps)"]
+    need = counted(verdict["need_lag_steps"], "step")
+    lines = [f"VERDICT: {verdict['label'].upper()}  ({_half_life(half)}; you need {need})"]
     for finding in verdict["findings"]:
         lines += textwrap.wrap(finding["text"], WIDTH - 6, initial_indent="- ", subsequent_indent="  ")
     for number, advice in enumerate(verdict["advice"], 1):
         start = "Do: " if number == 1 else "    "
         lines += textwrap.wrap(
-            f"{number} {advice['text']}{_promise(advice['expects'])}",
+            f"{number} {advice['text']}{_promise(report, advice['expects'])}",
             WIDTH - 6,
             initial_indent=start,
             subsequent_indent="      ",
+            break_on_hyphens=False,
         )
     if sys.stdout.isatty() and _utf8():
         typer.echo("┌" + "─" * (WIDTH - 2) + "┐")
@@ -53,11 +57,27 @@ def _verdict(report: dict[str, Any]) -> None:
         typer.echo("\n".join(lines))
 
 
-def _promise(expects: dict[str, Any]) -> str:
-    """What a change should move, where it was predicted."""
+def _promise(report: dict[str, Any], expects: dict[str, Any]) -> str:
+    """What a change should move, where it was predicted, and the race that would put it to the test."""
     if expects["metric"] != "/verdict/ratio_at_need_log10" or expects["to"] is None:
         return ""
-    return f" (predicted ratio {power(expects['from'])} -> {power(expects['to'])}; --prove tests it)"
+    arm = _arm(report, expects["what_if"])
+    test = f"; --prove --arms {arm} tests it" if arm is not None else ""
+    return f" (predicted ratio {power(expects['from'])} -> {power(expects['to'])}{test})"
+
+
+def _arm(report: dict[str, Any], row: str) -> str | None:
+    """The arm of a race that makes this row of the what-ifs; None where there is none, or nothing to train."""
+    from rnncli.pipelines.inspect_gradients import ARMS
+
+    if "probe" in report["input"] or "optimizer" not in report["architecture"]:
+        return None
+    names = [one["name"] for one in report["what_if"]]
+    return next((arm for arm, start in ARMS.items() if row == _first(names, start)), None)
+
+
+def _first(names: list[str], start: str) -> str | None:
+    return next((name for name in names if name.startswith(start)), None)
 
 
 def _subject(report: dict[str, Any]) -> None:
@@ -66,9 +86,12 @@ def _subject(report: dict[str, Any]) -> None:
     layers = f"{network['layers']} layers of " if network["layers"] > 1 else ""
     convention = f" ({network['gru_convention']})" if network.get("gru_convention") else ""
     accuracy = f", accuracy {source['accuracy']:.3f}" if source["accuracy"] is not None else ""
-    first = f"{network['task']}: {layers}{network['cell']}{convention}, {network['hidden']} units{directions}"
+    first = (
+        f"{network['task']}: {layers}{network['cell']}{convention}, {counted(network['hidden'], 'unit')}{directions}"
+    )
     second = (
-        f"{source['sequences']} probe sequences, longest {source['longest']}, {source['loss_terms']} losses; loss"
+        f"{counted(source['sequences'], 'probe sequence')}, longest {source['longest']},"
+        f" {counted(source['loss_terms'], 'loss', 'losses')}; loss"
         f" {source['loss']:.3g} {source['loss_unit']}{accuracy}; needed lag: {report['verdict']['need_source'].replace('_', ' ')}"
     )
     typer.echo("\n" + _filled(f"{first}; {source['stage']}") + "\n" + _filled(second) + "\n")
@@ -88,13 +111,13 @@ def _lags(layer: dict[str, Any]) -> None:
         if "jacobian" in layer
         else {}
     )
-    columns = ["lag", "ratio to lag 0", "|dL/ds|", "share of dW_hh"]
-    columns += ["bias if cut here"] if bias else []
+    columns = ["lag", "ratio", "|dL/ds|", "of inputs", "of dW_hh"]
+    columns += ["bias if cut"] if bias else []
     columns += ["|ds_t/ds_k|"] if product else []
     rows = []
     for i in shown_lags(lag["count"]):
         row: list[object] = [i, power(lag["ratio_log10"]["p50"][i]), power(lag["grad_norm_log10"][i])]
-        row.append(f"{100 * lag['share']['W_hh'][i]:.2f} %")
+        row += [power(lag["input_share_log10"]["p50"][i]), f"{100 * lag['share']['W_hh'][i]:.2f} %"]
         if bias:
             row.append(f"{bias[i]:.3f}" if i in bias else "")
         if product:
@@ -183,7 +206,8 @@ def _training(report: dict[str, Any]) -> None:
         return
     g, clip = norms["global"], norms["clip"]
     if g["p50"] is None:
-        typer.echo(f"\ngradient norm: {g['nonfinite']} of {norms['steps']} are not finite")
+        verb = "is" if g["nonfinite"] == 1 else "are"
+        typer.echo(f"\ngradient norm: {g['nonfinite']} of {norms['steps']} {verb} not finite")
         return
     clipped = (
         f"; clip {clip['type']} {clip['value']:g} acts on {clip['fraction']:.0%}" if clip["value"] else "; no clipping"
@@ -191,7 +215,7 @@ def _training(report: dict[str, Any]) -> None:
     hint = f", suggested {clip['suggested']:.3g}" if clip["suggested"] is not None else ""
     text = (
         f"gradient norm: p50 {g['p50']:.3g}, p99 {g['p99']:.3g}, max/median {g['max_over_median']:.3g} over"
-        f" {norms['steps']} batches{clipped}{hint}"
+        f" {counted(norms['steps'], 'batch', 'batches')}{clipped}{hint}"
     )
     big = [(r, name) for name, r in (moved or {}).items() if r is not None and "bias" not in name]
     if big:
@@ -253,7 +277,7 @@ def print_what_if(rows: list[dict[str, Any]]) -> None:
 
 
 def print_proof(proof: dict[str, Any]) -> None:
-    """Prediction, race, label."""
+    """Prediction, race, label, planted class."""
     from rnncli.cli.render import print_table
 
     typer.echo("\n" + textwrap.fill(f"prediction, written before the race: {proof['prediction']['text']}", WIDTH))
@@ -267,6 +291,25 @@ def print_proof(proof: dict[str, Any]) -> None:
         typer.echo(
             f"{result['label']}: {result['arm']} - {result['baseline']} = {result['mean']:+.3g} [{low:+.3g}, {high:+.3g}]"
         )
+    if "planted" in proof:
+        _planted(proof["planted"])
+
+
+def _planted(planted: dict[str, Any]) -> None:
+    """From how far back each arm learned a planted class."""
+    from rnncli.cli.render import print_table
+
+    rows = [(arm["name"], *map(_learned, arm["lags"]), arm["learned_reach_steps"]) for arm in planted["arms"]]
+    title = f"planted class: seeds that learned it within {planted['budget_updates']} updates (median updates)"
+    typer.echo("")
+    print_table(title, ["arm", *(f"lag {lag}" for lag in planted["lags"]), "reach"], rows)
+    if planted["order_held"] is not None:
+        typer.echo(f"predicted order of reach: {'held' if planted['order_held'] else 'did not hold'}")
+
+
+def _learned(lag: dict[str, Any]) -> str:
+    median = lag["median_updates"]
+    return f"{lag['learned']}/{lag['seeds']}" + ("" if median is None else f" ({median:g})")
 
 
 def _checks(checks: dict[str, Any]) -> None:

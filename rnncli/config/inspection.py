@@ -12,6 +12,9 @@ from rnncli.config.rnn import ModelConfig, TrainingConfig
 class InspectConfig(StrictModel):
     """Which sequences are probed, how closely, and how far back."""
 
+    kind: Literal["classifier", "regressor", "tagger", "language-model"] | None = Field(
+        None, title="What a recipe trains; null: what its keys and the form of its data fit; a model says it itself"
+    )
     level: Literal["quick", "standard", "deep"] = Field(
         "standard", title="quick: one loss a sequence; standard: all losses; deep: all exponents and long products too"
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnncli.inspection.calibration import Thresholds
-from rnncli.inspection.verdict import Evidence, Finding
+from rnncli.inspection.verdict import Evidence, Finding, counted
 
 DEFAULTS = {"model.init": "orthogonal", "model.forget_bias": 1.0, "model.chrono": None}  # of keys a change leaves alone
 RATIO = "/verdict/ratio_at_need_log10"
@@ -30,7 +30,7 @@ class Advice:
 def advise(e: Evidence, found: list[Finding], cell: str, init: str | None, pooling: str, t: Thresholds) -> list[Advice]:
     """In the order in which they are worth trying; empty where nothing is wrong."""
     troubles = {f.label for f in found if f.severity >= 2}
-    if not troubles:
+    if not troubles or e.silent is not None:  # no change of cell or window helps where nothing leaves the read-out
         return []
     advice = [*_cut(e, troubles), *_short_reach(e, troubles, cell, init, pooling, t), *_too_large(e, troubles)]
     return [*advice, _nothing(e)] if e.context is not None and e.context < e.need else advice
@@ -43,14 +43,20 @@ def _cut(e: Evidence, troubles: set[str]) -> list[Advice]:
         steps = max(e.bias_horizon or 0, e.need + 1)
         expects = {"metric": "/architecture/bptt_steps", "from": e.bptt_steps, "to": steps}
         return [
-            Advice("longer-window", f"let gradients go back {steps} steps", {"training.bptt_steps": steps}, expects)
+            Advice(
+                "longer-window",
+                f"let gradients go back {counted(steps, 'step')}",
+                {"training.bptt_steps": steps},
+                expects,
+            )
         ]
     steps = max(e.bias_horizon or 0, 2 * e.need)
     stride = max(1, steps - e.need)
     return [
         Advice(
             "longer-window",
-            f"let gradients go back {steps} steps, {stride} of them new in each window: then every pair {e.need} apart is seen",
+            f"let gradients go back {counted(steps, 'step')}, {stride} of them new in each window: then every pair {e.need}"
+            " apart is seen",
             {"training.bptt_steps": steps, "training.bptt_stride": stride},
             {"metric": "/architecture/bptt_steps", "from": e.bptt_steps, "to": steps},
         )
@@ -63,8 +69,9 @@ def _short_reach(
     if "vanishing" not in troubles:
         return []
     metric = {"metric": RATIO, "from": _decimal(e.log_ratio_at_need), "to": None}
-    chrono = {"model.chrono": max(3, e.need)} if e.need > CHRONO_FROM else {}
-    name = f" with biases for gaps of up to {e.need} steps" if chrono else ""
+    gap = max(3, e.need)  # the shortest that model.chrono takes
+    chrono = {"model.chrono": gap} if e.need > CHRONO_FROM else {}
+    name = f" with biases for gaps of up to {gap} steps" if chrono else ""
     advice = []
     if cell in ("rnn", "relu"):
         if init != "orthogonal" and cell == "rnn":
@@ -80,9 +87,9 @@ def _short_reach(
                 Advice("irnn", "a ReLU network that begins with W_hh = I, with clipped gradients", change, metric)
             )
     else:
-        text = f"draw the gates' biases for gaps of up to {e.need} steps"
+        text = f"draw the gates' biases for gaps of up to {gap} steps"
         own = {"gru_before": {"model.cell": "gru", "model.reset_gate": "before"}}.get(cell, {"model.cell": cell})
-        advice.append(Advice("chrono", text, {**own, "model.chrono": max(3, e.need)}, metric))
+        advice.append(Advice("chrono", text, {**own, "model.chrono": gap}, metric))
     if pooling == "last":
         text = "let the head read the mean of all states: no step is far from the read-out then"
         advice.append(Advice("mean-pooling", text, {"model.pooling": "mean"}, metric))
@@ -106,19 +113,29 @@ def _too_large(e: Evidence, troubles: set[str]) -> list[Advice]:
 
 
 def _nothing(e: Evidence) -> Advice:
-    text = f"nothing, if {e.context} steps of context are all that this task needs: more gains less than {e.context_gain} here"
+    steps = f"{counted(e.context or 0, 'step')} of context {'is' if e.context == 1 else 'are'} all"
+    text = f"nothing, if {steps} that this task needs: more gains less than {e.context_gain} here"
     return Advice("nothing", text, {}, {"metric": "/context_use", "from": e.context, "to": e.context})
 
 
 def with_predictions(advice: list[dict[str, Any]], what_if: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The same with what the table of what-ifs says of each change; of those the one that promises most comes first."""
+    """The same with what the table of what-ifs says of each change; of those the one that promises most comes first.
+
+    Both ends of such a prediction are rows of the table, that is, of one loss a sequence: what the verdict says of all
+    losses is another number. `what_if` names the row.
+    """
     rows = [row for row in what_if if row["change"]]
+    base = next((row for row in what_if if not row["change"]), None)
     found, predicted = [], []
     for one in advice:
         change = {key: value for key, value in one["change"].items() if key.startswith("model.")}
         row = next((row for row in rows if _makes(change, row["change"])), None)
         if change and row is not None and one["expects"]["metric"] == RATIO:
-            one = {**one, "expects": {**one["expects"], "to": row["ratio_at_need_log10"]}}
+            ends = {"from": base["ratio_at_need_log10"]} if base is not None else {}
+            one = {
+                **one,
+                "expects": {**one["expects"], **ends, "to": row["ratio_at_need_log10"], "what_if": row["name"]},
+            }
             predicted.append(one)
         found.append(one)
     best = iter(sorted(predicted, key=lambda one: -_or_least(one["expects"]["to"])))

@@ -40,22 +40,22 @@ class Calibration:
     thresholds: Thresholds
     measured: list[dict[str, Any]]
 
-    def outlook(self, cell: str, optimizer: str, log_ratio: float) -> str | None:
-        """How the calibration's runs of delayed recall went that began with a ratio of this class; None for no such run."""
+    def outlook(self, cell: str, optimizer: str, log_share: float) -> str | None:
+        """How the calibration's runs of delayed recall went that began with a like input share; None for no such run."""
         rule = "sgd" if optimizer == "sgd" else "adam"
         for entry in self.measured:
             if (entry["task"], entry["cell"], entry["optimizer"]) != ("recall", cell, rule):
                 continue
-            for part in entry["classes"]:  # the largest ratios first
-                if part["ratio_from"] == 0 or log_ratio >= log(part["ratio_from"]):
+            for part in entry["input_share"]["classes"]:  # the largest shares first
+                if part["from"] == 0 or log_share >= log(part["from"]):
                     fast = (
                         f", in a median of {part['median_steps']:.0f} updates"
                         if 2 * part["learned"] > part["runs"]
                         else ""
                     )
                     return (
-                        f"in the calibration ({cell}, {rule}, delayed recall) {part['learned']} of {part['runs']} runs that"
-                        f" began so learned within {entry['budget_steps']} updates{fast}"
+                        f"in the calibration ({cell}, {rule}, delayed recall) {part['learned']} of {part['runs']} runs with a"
+                        f" like share of the inputs there learned within {entry['budget_steps']} updates{fast}"
                     )
         return None
 

@@ -13,7 +13,8 @@ import numpy as np
 from rnncli import rng
 from rnncli.inspection import sections
 from rnncli.inspection.jacobians import product_norms, weight_report
-from rnncli.inspection.lag_matrix import ChainLags, WalkSettings, walk
+from rnncli.inspection.lag_collector import ChainLags
+from rnncli.inspection.lag_matrix import WalkSettings, walk
 from rnncli.inspection.lag_statistics import LEVELS, crossing, lag_curve
 from rnncli.inspection.local import Array
 from rnncli.inspection.lyapunov import spectrum

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -11,11 +11,13 @@ from rnncli.inspection.calibration import calibration
 from rnncli.inspection.context_use import ContextUse
 from rnncli.inspection.demand import Demand
 from rnncli.inspection.jacobians import log_spaced_lags
-from rnncli.inspection.lag_matrix import ChainLags, window_begins
+from rnncli.inspection.lag_collector import ChainLags
+from rnncli.inspection.lag_matrix import window_begins
 from rnncli.inspection.lag_statistics import (
     LEVELS,
     Intervals,
     LagCurve,
+    Quartiles,
     Truncation,
     bias_horizon,
     crossing,
@@ -37,6 +39,7 @@ class ChainFound:
     chain: Chain
     lags: ChainLags
     curve: LagCurve
+    heard: Quartiles  # share of each lag in what a loss hears of the inputs
     intervals: Intervals
     truncation: Truncation | None
     spectrum: Spectrum | None
@@ -48,8 +51,7 @@ class ChainFound:
 
     def log_ratio(self, need: int) -> float | None:
         """log R(need), None where no adjoint goes so far."""
-        reached = need < self.curve.p50_L.size and self.curve.count_L[need]
-        return float(self.curve.p50_L[need]) if reached else None
+        return self.curve.at(need)
 
 
 def sampled_lags(longest: int, need: int) -> tuple[int, ...]:
@@ -85,6 +87,7 @@ def gather(
     interval = found[lambda_layer].spectrum.interval_K2[0] if top else None  # type: ignore[union-attr]
     bptt = probe.training_bptt
     cut = one.truncation
+    reached = np.flatnonzero(found[lambda_layer].curve.count_L >= calibration().thresholds.pairs)
     report = norms.to_json() if norms is not None else None
     # tables are read by few rows: their ratio says less
     moves = [
@@ -121,6 +124,8 @@ def gather(
         lambda_1=float(lambda_1) if lambda_1 is not None and isfinite(lambda_1) else None,
         lambda_layer=lambda_layer,
         lambda_interval=(float(interval[0]), float(interval[1])) if interval is not None else None,
+        longest=int(reached[-1]) if reached.size else 0,
+        silent=_silent(rollout, one),
         norm_spread=report["global"]["max_over_median"] if report else None,
         nonfinite=report["global"]["nonfinite"] if report else 0,
         clip_type=report["clip"]["type"] if report else None,
@@ -129,15 +134,15 @@ def gather(
         participation=_participation(one, rollout, need),
         update_ratio=max(moves) if moves else None,
         demand=demand.needed_lag if demand is not None else None,
-        outlook=_outlook(probe, one.log_ratio(need)),
+        outlook=_outlook(probe, one.heard.at(need)),
     )
 
 
-def _outlook(probe: Probe, log_ratio: float | None) -> str | None:
+def _outlook(probe: Probe, log_share: float | None) -> str | None:
     """Only of first values: the calibration knows nothing of networks that have learned."""
-    if probe.trained or probe.training is None or log_ratio is None:
+    if probe.trained or probe.training is None or log_share is None:
         return None
-    return calibration().outlook(probe.network.spec.cell, probe.training.optimizer, log_ratio)
+    return calibration().outlook(probe.network.spec.cell, probe.training.optimizer, log_share)
 
 
 def window_coverage(rollout: Rollout, need: int, window: tuple[int, int]) -> float | None:
@@ -145,6 +150,16 @@ def window_coverage(rollout: Rollout, need: int, window: tuple[int, int]) -> flo
     steps = np.concatenate([np.arange(n) for n in rollout.lengths])
     apart = steps[steps >= need]
     return float((apart - need >= window_begins(apart, *window)).mean()) if apart.size else None
+
+
+def _silent(rollout: Rollout, one: ChainFound) -> Literal["head", "losses", "layers"] | None:
+    """What gives no gradient at all, where a chain has none at any lag; None where it has one."""
+    if np.isfinite(one.lags.log_norm_LA).any():
+        return None
+    if rollout.direct_NO.any():
+        return "layers"
+    network = rollout.network
+    return "losses" if network.readout.weight(network.dense, network.tables).any() else "head"
 
 
 def _bias_at(cut: Truncation, steps: int) -> float | None:

@@ -14,10 +14,10 @@ import numpy as np
 from rnncli.inspection import sections
 from rnncli.inspection.evidence import ChainFound
 from rnncli.inspection.inspect import Inspection
-from rnncli.inspection.lag_matrix import ChainLags
+from rnncli.inspection.lag_collector import ChainLags
 from rnncli.inspection.rollout import Chain, Rollout
 from rnncli.inspection.sources import formula_of, number_at, sources_of
-from rnncli.inspection.verdict import decimal
+from rnncli.inspection.verdict import counted, decimal
 
 STEPS_BACK = 3
 LINE = 78
@@ -115,7 +115,7 @@ def _one_gradient(inspection: Inspection, found: ChainFound) -> list[str]:
     state, plain = ("s" if chain.cell == "lstm" else "h"), chain.cell not in KEEPS
     short = "" if n == STEPS_BACK else " (further back there is nothing to show)"
     lines.append(
-        f"Sequence {int(rollout.rows[hand.row]) + 1} of the probe, {int(rollout.lengths[hand.row])} steps long"
+        f"Sequence {int(rollout.rows[hand.row]) + 1} of the probe, {counted(int(rollout.lengths[hand.row]), 'step')} long"
         f"{_tokens(inspection, chain, hand)}. L_{t} is {_loss_name(inspection, t)}; its gradient"
         f" {WORDS[n]} back{short}, in float64:"
     )
@@ -218,7 +218,8 @@ def _simple_rules(found: ChainFound, lag: int, measured: float) -> list[str]:
     if sigma < 1 - EQUAL_ONE:
         bound = decimal(lag * log(sigma)) if sigma > 0 else "0"
         first = (
-            f"Your sigma_max is {sigma:.4g}: it must, and after {lag} steps at most {bound} is left (measured {left})"
+            f"Your sigma_max is {sigma:.4g}: it must, and after {counted(lag, 'step')} at most {bound} is left (measured"
+            f" {left})"
         )
     else:
         first = f"Your sigma_max is {sigma:.4g}: not your case, the rule says nothing"
@@ -234,7 +235,7 @@ def _simple_rules(found: ChainFound, lag: int, measured: float) -> list[str]:
         f" more than sigma_max times. {first}.",
         f"Rule 2, sigma_max > 1: it may explode, but need not. Your sigma_max is {sigma:.4g}: {second}.",
         f"Rule 3, often taught: the spectral radius rho decides. Your rho is {rho:.4g}; by it {by_rho} would be left after"
-        f" {lag} steps, measured is {left}. ",
+        f" {counted(lag, 'step')}, measured is {left}. ",
     ]
     reason = (
         "rho is not the reason: it speaks of powers of one matrix in the long run, and your gradient passes another matrix"
@@ -259,7 +260,10 @@ def _gated_rules(found: ChainFound) -> list[str]:
         f" {gate}_t plus terms with W, so no recurrent block decides by itself:",
     ]
     lines += [f"  {w['block']}  rho {w['rho']:.4g}  sigma_max {w['sigma_max']:.4g}" for w in found.weights]
-    held = f"; half of the units hold longer than {clock:.3g} steps (-1 / mean of ln {gate})" if clock else ""
+    held = ""
+    if clock:
+        steps = counted(clock, "step", form=".3g")
+        held = f"; half of the units hold longer than {steps} (-1 / mean of ln {gate})"
     if isfinite(mean_log):
         lines.append(
             f"By the gate alone a unit keeps e^(mean of ln {gate}) = e^{mean_log:.4f} = {exp(mean_log):.4f} a step{held}."
@@ -275,7 +279,7 @@ def _to_lag(found: ChainFound, need: int) -> list[str]:
     name = "path through the gate" if gated else "squashing"
     lines = [f"FROM ONE STEP TO {lag}"]
     if lag < need:
-        lines.append(f"You need {need} steps; no loss of the probe reaches more than {lag} back.")
+        lines.append(f"You need {counted(need, 'step')}; no loss of the probe reaches more than {lag} back.")
     first, weights = round(first, places) + 0.0, round(weights, places) + 0.0  # no -0
     curve = found.curve
     if np.isnan(first):
@@ -283,12 +287,13 @@ def _to_lag(found: ChainFound, need: int) -> list[str]:
             *lines,
             "No step passes anything on: each gain is an exact zero, and there is no mean of its logarithm.",
         ]
+    losses = counted(int(curve.count_L[lag]), "loss", "losses")
     both = f"{first:.{places}f} {'-' if weights < 0 else '+'} {abs(weights):.{places}f}"
     lines += [
         f"Mean gain of a step, over all losses and lags below {lag}, in nats: {name} {first:+.{places}f}, weights"
         f" {weights:+.{places}f}. A product of steps is a sum of nats:",
         f"  e^(({both}) x {lag}) = {decimal((first + weights) * lag)}",
-        f"  measured at lag {lag}: {decimal(float(curve.p50_L[lag]))} (median of {int(curve.count_L[lag])} losses)",
+        f"  measured at lag {lag}: {decimal(float(curve.p50_L[lag]))} (median of {losses})",
         "Where the two differ, the losses differ among themselves, or the early steps from the late ones: the first is a"
         " geometric mean over all steps, the second a median over the losses that reach so far.",
     ]

@@ -13,10 +13,13 @@ from rnncli.inspection.calibration import calibration
 from rnncli.inspection.context_use import ContextUse, context_use
 from rnncli.inspection.demand import Demand, label_demand, length_report, sequence_demand
 from rnncli.inspection.evidence import ChainFound, gather, sampled_lags
-from rnncli.inspection.lag_matrix import ChainLags, WalkSettings, lag_slots, walk
+from rnncli.inspection.lag_collector import ChainLags, lag_slots
+from rnncli.inspection.lag_matrix import WalkSettings, walk
 from rnncli.inspection.lag_statistics import (
     bootstrap,
+    input_shares,
     lag_curve,
+    quartiles,
     share_error,
     shares,
     sum_error,
@@ -92,7 +95,9 @@ def inspect_closely(probe: Probe, how: Inspector) -> Inspection:
         "need_lag_steps": need,
         "need_source": source,
         "ratio_at_need_log10": sections.log10(evidence.log_ratio_at_need),
-        "ratio_at_need_log10_ci95": [sections.log10(v) for v in evidence.interval] if evidence.interval else None,
+        "ratio_at_need_log10_ci95": sections.pair(evidence.interval),
+        "input_share_at_need_log10": sections.log10(worst.heard.at(need)),
+        "input_share_at_need_log10_ci95": sections.pair(worst.intervals.input_share),
         "half_life_steps": {"value": worst.half_life, "ci95": worst.intervals.half_life},
         "calibration_version": calibration().version,
         "findings": [vars(f) for f in said],
@@ -124,7 +129,7 @@ def inspect_closely(probe: Probe, how: Inspector) -> Inspection:
         lag_matrix=sections.shown_matrix(
             rollout, shown.chain, shown.lags, words(_matrix_row(rollout)) if words else None
         ),
-        influence=_influence(probe, rollout, shown, words) if words else [],
+        influence=_influence(probe, rollout, shown, words) if words and not how.quick else [],
         norms=norms.to_json() if norms else None,
         update_ratio=moved,
         data={
@@ -151,11 +156,14 @@ def needed_lag(probe: Probe, rollout: Rollout, how: Inspector) -> tuple[int, str
     lengths = rollout.lengths - 1
     if probe.network.spec.pooling != "last":  # every state is read: no token is far from the read-out
         return max(1, int(np.quantile(lengths, 0.5, method="inverted_cdf")) // 2), "half of the median length"
+    halved = ""
+    if probe.network.spec.bidirectional:  # one of the two read-outs is never farther than half the way
+        lengths, halved = (lengths + 1) // 2, "half of the "
     far = np.sort(lengths)[-min(lengths.size, calibration().thresholds.pairs)]  # as far as enough sequences go
     p90 = int(np.quantile(lengths, 0.9, method="inverted_cdf"))
     if far < p90 and 2 * calibration().thresholds.pairs <= lengths.size:
-        return max(1, int(far)), f"length that {calibration().thresholds.pairs} sequences have"
-    return max(1, p90), "length_p90"
+        return max(1, int(far)), f"{halved}length that {calibration().thresholds.pairs} sequences have"
+    return max(1, p90), f"{halved}length_p90"
 
 
 def _chains(probe: Probe, rollout: Rollout, need: int, how: Inspector) -> list[ChainFound]:
@@ -166,7 +174,7 @@ def _chains(probe: Probe, rollout: Rollout, need: int, how: Inspector) -> list[C
         window=probe.training_bptt if how.as_trained else None,
         last_only=how.quick,
         sums=not how.quick,
-        input_rows=() if how.quick else tuple(sections.example_rows(rollout)),
+        inputs=True,
         noise=how.deep and rollout.rows.size >= NOISE_ROWS,
         sample_lags=() if how.quick else sampled,
         threads=how.threads,
@@ -179,6 +187,7 @@ def _chains(probe: Probe, rollout: Rollout, need: int, how: Inspector) -> list[C
                 chain,
                 lags,
                 lag_curve(lags.log_norm_LA),
+                quartiles(input_shares(lags.input_log_LA)),
                 bootstrap(lags, need, how.seed),
                 None if how.quick else truncation(lags, lag_slots(longest)),
                 spectrum(chain, rollout.offsets, count, how.seed) if count else None,
@@ -197,7 +206,7 @@ def _layer(one: ChainFound, rollout: Rollout, need: int, how: Inspector) -> dict
         "weights": one.weights,
         "gain_nats_per_step": sections.gain(chain, lags, need, one.intervals.gain),
         **sections.activity(chain),
-        "lag": sections.lag_table(chain, lags, one.curve, sigma, rho),
+        "lag": sections.lag_table(chain, lags, one.curve, one.heard, sigma, rho),
         "horizons_steps": sections.horizons(one.curve, one.truncation, shares(lags)[0]["W_hh"]),
     }
     if not how.quick:
@@ -208,8 +217,8 @@ def _layer(one: ChainFound, rollout: Rollout, need: int, how: Inspector) -> dict
         layer["lag"]["participation"] = sections.collapse(lags, sampled)
         layer["truncation"] = sections.truncated(one.truncation)
         layer["lyapunov"] = sections.exponents(one.spectrum, chain)
-        if lags.square_D.any() and rollout.rows.size >= NOISE_ROWS:
-            layer["lag"]["noise"] = sections.noise(lags, int(rollout.rows.size), longest)
+        if lags.square_DR.size:
+            layer["lag"]["noise"] = sections.noise(lags, longest)
     if how.deep:
         layer["jacobian"] = sections.products(chain, rollout, sigma)
     return layer
@@ -307,8 +316,6 @@ def _matrix_row(rollout: Rollout) -> int:
 def _influence(
     probe: Probe, rollout: Rollout, shown: ChainFound, words: Callable[[int], list[str]]
 ) -> list[dict[str, Any]]:
-    if not np.isfinite(shown.lags.input_log_LA).any():
-        return []
     found = []
     for row in sections.example_rows(rollout):
         target = ""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnncli import rng
-from rnncli.inspection.lag_matrix import EMBEDDING, ChainLags
+from rnncli.inspection.lag_collector import EMBEDDING, ChainLags
 from rnncli.inspection.local import Array
 from rnncli.inspection.rollout import BLOCKS, Chain, Ints
 
@@ -21,13 +21,23 @@ RESAMPLES = 200
 
 
 @dataclass(frozen=True)
-class LagCurve:
-    """log |delta_{t,t-l}| / |delta_{t,t}| by lag; -inf is an exact zero, NaN nothing to measure."""
+class Quartiles:
+    """Of logarithms over adjoints, lag by lag; -inf is an exact zero, NaN nothing to measure."""
 
     count_L: NDArray[np.int64]
     p25_L: Array
     p50_L: Array
     p75_L: Array
+
+    def at(self, lag: int) -> float | None:
+        """The median at a lag, None where no adjoint goes so far."""
+        return float(self.p50_L[lag]) if lag < self.p50_L.size and self.count_L[lag] else None
+
+
+@dataclass(frozen=True)
+class LagCurve(Quartiles):
+    """log |delta_{t,t-l}| / |delta_{t,t}| by lag."""
+
     log_norm_p50_L: Array  # of |delta_{t,t-l}| itself
 
 
@@ -43,18 +53,34 @@ def ratios(log_norm_LA: Array) -> Array:
         return np.asarray(log_norm_LA - np.where(np.isfinite(first), first, np.nan))
 
 
+def quartiles(values_LA: Array) -> Quartiles:
+    """Over the adjoints that are not NaN, with their count."""
+    count = np.zeros(len(values_LA), np.int64)
+    p25, p50, p75 = (np.full(len(values_LA), np.nan) for _ in range(3))
+    for lag, row in enumerate(values_LA):
+        there = row[~np.isnan(row)]
+        count[lag] = there.size
+        if there.size:
+            p25[lag], p50[lag], p75[lag] = (quantile(there, q) for q in (0.25, 0.5, 0.75))
+    return Quartiles(count, p25, p50, p75)
+
+
 def lag_curve(log_norm_LA: Array) -> LagCurve:
-    """Quartiles over adjoints, with their count, lag by lag."""
+    """The lag curve G (M7) of one chain."""
     ratio_LA = ratios(log_norm_LA)
-    lags = ratio_LA.shape[0]
-    count, p25, p50, p75, norm = np.zeros(lags, np.int64), *(np.full(lags, np.nan) for _ in range(4))
-    for lag in range(lags):
-        there = ~np.isnan(ratio_LA[lag])
-        count[lag] = there.sum()
-        if count[lag]:
-            p25[lag], p50[lag], p75[lag] = (quantile(ratio_LA[lag][there], q) for q in (0.25, 0.5, 0.75))
-            norm[lag] = quantile(log_norm_LA[lag][there], 0.5)
-    return LagCurve(count, p25, p50, p75, norm)
+    norms = quartiles(np.where(np.isnan(ratio_LA), np.nan, log_norm_LA))
+    return LagCurve(**vars(quartiles(ratio_LA)), log_norm_p50_L=norms.p50_L)
+
+
+def input_shares(input_log_LA: Array) -> Array:
+    """log of |dL_t/dx_{t-l}|^2 over its sum over all lags, (L, A): how much of all that a loss hears of its inputs.
+
+    Plain shares sum to 1 over an adjoint's lags. NaN where there is no such lag or the loss hears nothing.
+    """
+    top = np.nanmax(np.where(np.isnan(input_log_LA), -np.inf, input_log_LA), axis=0, initial=-np.inf)
+    relative = 2.0 * (input_log_LA - np.where(np.isfinite(top), top, np.nan))
+    with np.errstate(divide="ignore"):
+        return np.asarray(relative - np.log(np.nansum(np.exp(relative), axis=0)))
 
 
 def crossing(p50_L: Array, level: float) -> float | None:
@@ -87,10 +113,14 @@ class Intervals:
     half_life: list[float] | None  # None: not reached in some resample
     at_need: list[float] | None
     gain: list[float] | None
+    input_share: list[float] | None  # at the needed lag
 
 
 def bootstrap(lags: ChainLags, need: int, seed: int) -> Intervals:
-    """Of the half-life, of log R(need) and of the mean gain per step up to `need`; sequences are drawn, not adjoints."""
+    """Of the half-life, and up to or at the lag `need` of log R, the mean gain per step and the share of the inputs.
+
+    Sequences are drawn, not adjoints.
+    """
     ratio_LA = ratios(lags.log_norm_LA)
     rows = np.unique(lags.row_A)
     columns = [np.flatnonzero(lags.row_A == row) for row in rows]
@@ -98,23 +128,34 @@ def bootstrap(lags: ChainLags, need: int, seed: int) -> Intervals:
     finite = np.isfinite(gain)
     gain_R = np.array([gain[:, c][finite[:, c]].sum() for c in columns])
     steps_R = np.array([finite[:, c].sum() for c in columns])
-    at_need = [
-        ratio_LA[need][c][~np.isnan(ratio_LA[need][c])] if need < len(ratio_LA) else np.zeros(0) for c in columns
-    ]
+    at_need = [_at(ratio_LA, need, c) for c in columns]
+    share_LA = input_shares(lags.input_log_LA)
+    heard = [_at(share_LA, need, c) for c in columns]
     halves: list[float | None] = []
-    medians, gains = [], []
+    medians: list[float] = []
+    gains: list[float] = []
+    shares_heard: list[float] = []
     for i in range(RESAMPLES):
         draws = rng.uniforms(rng.key(seed, rng.Stream.PROBE, part=i + 1), rows.size)
         chosen = (draws * rows.size).astype(np.int64)
         halves.append(crossing(_medians(ratio_LA[:, np.concatenate([columns[c] for c in chosen])]), LEVELS["half"]))
-        values = np.concatenate([at_need[c] for c in chosen])
-        if values.size:
-            medians.append(quantile(values, 0.5))
+        for values_R, found in ((at_need, medians), (heard, shares_heard)):
+            values = np.concatenate([values_R[c] for c in chosen])
+            if values.size:
+                found.append(quantile(values, 0.5))
         if steps_R[chosen].sum():
             gains.append(float(gain_R[chosen].sum() / steps_R[chosen].sum()))
     reached = [value for value in halves if value is not None]
-    half = _interval(reached) if reached and len(reached) == len(halves) else None
-    return Intervals(half, _interval(medians) if medians else None, _interval(gains) if gains else None)
+    half = _interval(reached) if len(reached) == len(halves) else None
+    return Intervals(half, _interval(medians), _interval(gains), _interval(shares_heard))
+
+
+def _at(values_LA: Array, lag: int, columns: NDArray[np.int64]) -> Array:
+    """What some adjoints have at a lag."""
+    if lag >= len(values_LA):
+        return np.zeros(0)
+    values = values_LA[lag, columns]
+    return np.asarray(values[~np.isnan(values)])
 
 
 def _medians(ratio_LA: Array) -> Array:
@@ -130,8 +171,8 @@ def _medians(ratio_LA: Array) -> Array:
     return medians
 
 
-def _interval(values: list[float]) -> list[float]:
-    return [quantile(np.array(values), 0.025), quantile(np.array(values), 0.975)]
+def _interval(values: list[float]) -> list[float] | None:
+    return None if not values else [quantile(np.array(values), 0.025), quantile(np.array(values), 0.975)]
 
 
 def shares(lags: ChainLags) -> tuple[dict[str, Array], Array]:
@@ -158,7 +199,7 @@ class Truncation:
 
 
 def truncation(lags: ChainLags, edges: Ints) -> Truncation:
-    """b(tau) of each block; `edges` as lag_matrix.lag_slots gave them."""
+    """b(tau) of each block; `edges` as lag_collector.lag_slots gave them."""
     rest, dots, sizes, squares = {}, {}, {}, {}
     for name, slots in lags.sum_QGI.items():
         flat = slots.reshape(slots.shape[0], -1)

@@ -17,12 +17,13 @@ from rnncli.inspection.jacobians import (
     pseudospectrum,
     transient,
 )
-from rnncli.inspection.lag_matrix import ChainLags, lag_slots
+from rnncli.inspection.lag_collector import ChainLags, lag_slots
 from rnncli.inspection.lag_statistics import (
     BIAS_LEVELS,
     LEVELS,
     UNDERFLOW,
     LagCurve,
+    Quartiles,
     Truncation,
     bias_horizon,
     crossing,
@@ -34,6 +35,7 @@ from rnncli.inspection.lag_statistics import (
 )
 from rnncli.inspection.local import GATE_NAMES, Array
 from rnncli.inspection.lyapunov import Spectrum
+from rnncli.inspection.noise_scale import noise_scale
 from rnncli.inspection.rollout import Chain, Rollout
 
 LN10 = log(10.0)
@@ -55,6 +57,11 @@ def log10(value: float | None) -> float | None:
 def column(values: Array) -> list[float | None]:
     """The same of many."""
     return [log10(float(v)) for v in values]
+
+
+def pair(interval: list[float] | None) -> list[float | None] | None:
+    """The same of an interval's ends."""
+    return [log10(v) for v in interval] if interval else None
 
 
 def numbers(values: Array) -> list[float | None]:
@@ -119,7 +126,9 @@ def gain(chain: Chain, lags: ChainLags, need: int, interval: list[float] | None)
     }
 
 
-def lag_table(chain: Chain, lags: ChainLags, curve: LagCurve, sigma_max: float, rho: float) -> dict[str, Any]:
+def lag_table(
+    chain: Chain, lags: ChainLags, curve: LagCurve, heard: Quartiles, sigma_max: float, rho: float
+) -> dict[str, Any]:
     """M6-M8, M11, M12 lag by lag."""
     count = curve.count_L.size
     by_block, by_gate = shares(lags)
@@ -127,7 +136,8 @@ def lag_table(chain: Chain, lags: ChainLags, curve: LagCurve, sigma_max: float, 
     table: dict[str, Any] = {
         "lags": steps.tolist(),
         "count": curve.count_L.tolist(),
-        "ratio_log10": {"p25": column(curve.p25_L), "p50": column(curve.p50_L), "p75": column(curve.p75_L)},
+        "ratio_log10": quartile_columns(curve),
+        "input_share_log10": quartile_columns(heard),
         "grad_norm_log10": column(curve.log_norm_p50_L),
         "tail_rate_nats_per_step": tail_rate(curve.p50_L),
         "share": {name: share.tolist() for name, share in by_block.items()},
@@ -140,6 +150,11 @@ def lag_table(chain: Chain, lags: ChainLags, curve: LagCurve, sigma_max: float, 
             table["product_bound_log10"] = column(np.where(steps > 0, steps * np.log(sigma_max), 0.0))
             table["rho_log10"] = column(np.where(steps > 0, steps * np.log(rho), 0.0))
     return table
+
+
+def quartile_columns(found: Quartiles) -> dict[str, list[float | None]]:
+    """Quartiles by lag."""
+    return {"p25": column(found.p25_L), "p50": column(found.p50_L), "p75": column(found.p75_L)}
 
 
 def _cell_path(lags: ChainLags) -> dict[str, Any]:
@@ -160,24 +175,16 @@ def collapse(lags: ChainLags, sampled: tuple[int, ...]) -> dict[str, Any]:
     return {"lags": list(sampled[: values.size]), "value": numbers(values)}
 
 
-def noise(lags: ChainLags, rows: int, longest: int) -> dict[str, Any]:
-    """M10: signal |E g_l|^2 (unbiased: U-statistic) and noise tr Cov g_l of the W_hh gradient, one sequence a sample.
-
-    Their ratio is the batch that would see this lag (McCandlish et al. 2018, by lag). It is static: a ranking, no forecast.
-    """
-    sums = lags.sum_QGI["W_hh"]
-    whole = (sums.reshape(sums.shape[0], -1) ** 2).sum(axis=1)
-    signal = (whole - lags.square_D) / (rows * (rows - 1.0))
-    scatter = (lags.square_D - whole / rows) / (rows - 1.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs = [np.where(x > 0, np.log(np.where(x > 0, x, 1.0)), -np.inf) for x in (signal, scatter)]
-        ratio = np.where((signal > 0) & (scatter > 0), logs[1] - logs[0], -np.inf)
+def noise(lags: ChainLags, longest: int) -> dict[str, Any]:
+    """M10, from what noise_scale measured."""
+    found = noise_scale(lags)
     return {
         "lags": lag_slots(longest)[:-1].tolist(),
-        "sequences": rows,
-        "signal_log10": column(logs[0]),
-        "noise_log10": column(logs[1]),
-        "scale_sequences_log10": column(ratio),
+        "sequences": int(lags.square_DR.shape[1]),
+        "signal_log10": column(found.log_signal_D),
+        "noise_log10": column(found.log_noise_D),
+        "scale_sequences_log10": column(found.log_scale_D),
+        "scale_sequences_log10_ci95": [column(ends) for ends in found.log_scale_D2],
     }
 
 

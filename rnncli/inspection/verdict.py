@@ -7,6 +7,7 @@ gradient perfectly, because the two cancel. Only the product along the data may 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import exp, log
+from typing import Literal
 
 from rnncli.inspection.calibration import Thresholds
 from rnncli.inspection.lag_statistics import FLOAT32_STEP
@@ -56,6 +57,8 @@ class Evidence:
     demand: int | None = None  # the longest lag at which the data tell anything
     outlook: str | None = None  # how the calibration's runs went that began so
     at_ends: bool = False  # truncation counts from the end of each row instead of in windows
+    longest: int | None = None  # the longest lag that enough losses reach; None: not asked
+    silent: Literal["head", "losses", "layers"] | None = None  # no gradient at all, and what gives none
 
 
 @dataclass(frozen=True)
@@ -114,29 +117,36 @@ def _cut(e: Evidence, t: Thresholds) -> Iterator[Finding]:
     where = ["/architecture/bptt_steps", "/verdict/need_lag_steps"]
     if e.bptt_steps <= e.need:
         text = (
-            f"gradients go back {e.bptt_steps} steps in training and cannot see a lag of {e.need}, whatever the network"
+            f"gradients go back {counted(e.bptt_steps, 'step')} in training and cannot see a lag of {e.need}, whatever the"
+            " network"
         )
         yield Finding("V1", "cut", 3, "exact", text, where, ["williams1990"])
     elif e.coverage is not None and e.coverage < t.coverage:
         text = (
-            f"windows of {e.bptt_steps} steps hold only {e.coverage:.0%} of the pairs {e.need} steps apart; the others are"
-            " cut where a window begins"
+            f"windows of {counted(e.bptt_steps, 'step')} hold only {e.coverage:.0%} of the pairs {counted(e.need, 'step')}"
+            " apart; the others are cut where a window begins"
         )
         yield Finding("V1", "cut", 2, "exact", text, where, ["williams1990"])
     if e.bias_at_bptt is not None and e.bias_at_bptt > t.bias_good:
-        advice = f"; {e.bias_horizon} steps would keep it below {t.bias_good:g}" if e.bias_horizon else ""
+        advice = f"; {counted(e.bias_horizon, 'step')} would keep it below {t.bias_good:g}" if e.bias_horizon else ""
         bad = e.bias_at_bptt > t.bias_bad
-        text = f"stopping after {e.bptt_steps} steps changes the gradient by {e.bias_at_bptt:.0%} of its length{advice}"
+        text = (
+            f"stopping after {counted(e.bptt_steps, 'step')} changes the gradient by {e.bias_at_bptt:.0%} of its length"
+            f"{advice}"
+        )
         yield Finding("V4", "biased", 2 if bad else 1, "exact", text, [f"/layers/{e.layer}/truncation"], ["aicher2019"])
 
 
 def _reach(e: Evidence, t: Thresholds) -> Finding:
     where = ["/verdict/ratio_at_need_log10", LAG.format(e.layer)]
     refs = ["hochreiter1991", "pascanu2013"]
+    if e.silent is not None:
+        return _silence(e, e.silent)
+    back = f"{counted(e.need, 'step')} back"
     if e.log_ratio_at_need is None or not measured(e, t):
         text = (
-            f"only {e.pairs_at_need} losses of the probe could be followed {e.need} steps back, too few to judge; probe more"
-            " sequences, or longer ones"
+            f"only {counted(e.pairs_at_need, 'loss', 'losses')} of the probe could be followed {back}, too few to judge;"
+            " probe more sequences, or longer ones"
         )
         return Finding("V0", "not-measurable", 1, "none", text, where)
     kind = ratio_class(e.log_ratio_at_need, t)
@@ -145,10 +155,10 @@ def _reach(e: Evidence, t: Thresholds) -> Finding:
     if e.interval is not None and ratio_class(e.interval[0], t) != ratio_class(e.interval[1], t):
         confidence = "low: the 95 % interval spans two classes"
     if kind == "reaches":
-        text = f"the gradient reaches {e.need} steps back: it is still {size} of its size at the read-out"
+        text = f"the gradient reaches {back}: it is still {size} of its size at the read-out"
         return Finding("V2", kind, 0, confidence, text, where, refs)
-    half = f"; it falls to half within {e.half_life:.2g} steps" if e.half_life is not None else ""
-    text = f"the signal from {e.need} steps back is {size} of the one at the read-out{half}"
+    half = f"; it falls to half within {counted(e.half_life, 'step', form='.2g')}" if e.half_life is not None else ""
+    text = f"the signal from {back} is {size} of the one at the read-out{half}"
     if kind == "erased":
         text += ", and float32 loses it entirely when it is added to the rest"
     if e.outlook is not None:
@@ -158,23 +168,46 @@ def _reach(e: Evidence, t: Thresholds) -> Finding:
     if e.solved or uses:
         severity = min(severity, 1)
         text += ". The network " + (
-            f"does use {e.context} steps of context" if uses else "already solves its task on the probe"
+            f"does use {counted(e.context or 0, 'step')} of context" if uses else "already solves its task on the probe"
         )
         text += ", so this is no defect: a remembered fact needs no gradient (Bengio, Simard & Frasconi 1994)"
         refs = [*refs, "bengio1994"]
     return Finding("V2", "vanishing" if kind != "weak" else kind, severity, confidence, text, where, refs)
 
 
+def _silence(e: Evidence, where: Literal["head", "losses", "layers"]) -> Finding:
+    """Nothing to follow back at all: more sequences would not help."""
+    if where == "layers":
+        text = (
+            "no gradient comes down to the first layer: one leaves the read-out, but the layers above pass none of it on;"
+            " their weights are 0, or their units inactive or saturated"
+        )
+    else:
+        cause = (
+            "all weights of the head are 0"
+            if where == "head"
+            else "the gradient of every loss by the state that it reads is exactly 0"
+        )
+        text = f"no gradient leaves the read-out at all: {cause}"
+    if e.solved:
+        text += ". The network already solves its task on the probe, so this is no defect"
+    else:
+        text += f"; {'the first layer learns nothing' if where == 'layers' else 'nothing before the read-out learns'}"
+    return Finding("V0", "not-measurable", 1 if e.solved else 2, "exact", text, [LAG.format(e.layer)])
+
+
 def _exploding(e: Evidence, t: Thresholds) -> Iterator[Finding]:
     if e.nonfinite:
-        text = f"{e.nonfinite} gradients of the probe are not finite"
+        text = f"{counted(e.nonfinite, 'gradient')} of the probe {'is' if e.nonfinite == 1 else 'are'} not finite"
         yield Finding("V7", "exploding", 3, "exact", text, ["/norms/global/nonfinite"])
-    # a state that a task keeps drifts a little over few steps: only what grows tenfold over the needed lag is called so
-    chaotic = e.lambda_interval is not None and e.lambda_interval[0] * e.need > log(t.balanced_ratio)
+    # a state that a task keeps drifts a little over few steps: only what grows tenfold over the needed lag is called so,
+    # and over no more steps than were measured
+    horizon = e.need if e.longest is None else min(e.need, e.longest)
+    chaotic = e.lambda_interval is not None and e.lambda_interval[0] * horizon > log(t.balanced_ratio)
     if chaotic and e.lambda_1 is not None:
         text = (
             f"two states that differ a little drift apart by a factor {exp(e.lambda_1):.3g} at each step of your data"
-            f" (largest Lyapunov exponent {e.lambda_1:+.3f} nats): gradients over long spans must explode"
+            f" (largest Lyapunov exponent {e.lambda_1:+.3f} nats): gradients over {_spans(e.need, horizon)} must explode"
         )
         yield Finding(
             "V7", "exploding", 2, "measured", text, [f"/layers/{e.lambda_layer}/lyapunov/values/0"], ["mikhaeil2022"]
@@ -192,18 +225,28 @@ def _exploding(e: Evidence, t: Thresholds) -> Iterator[Finding]:
         yield Finding("V7", "exploding", 2, "measured", text, ["/norms/global/max_over_median"], ["pascanu2013"])
 
 
+def _spans(need: int, horizon: int) -> str:
+    """Over how many steps an exponent says something."""
+    if horizon == need:
+        return "long spans"
+    return (
+        f"the {counted(horizon, 'step')} that enough losses of the probe go back (not the {need} that you need: so far"
+        " nothing was measured)"
+    )
+
+
 def _updates(e: Evidence, t: Thresholds) -> Iterator[Finding]:
     if not measured(e, t):
         return
     if e.far_share is not None and abs(e.far_share) < t.one_sided_share and e.need >= 4:
         text = (
-            f"all but {100 * abs(e.far_share):.2g} % of the update of W_hh comes from the last {(e.need + 1) // 2} steps before"
-            " the read-out; earlier inputs hardly change the weights"
+            f"all but {100 * abs(e.far_share):.2g} % of the update of W_hh comes from the last"
+            f" {counted((e.need + 1) // 2, 'step')} before the read-out; earlier inputs hardly change the weights"
         )
         yield Finding("V3", "one-sided", 1, "exact", text, [f"/layers/{e.layer}/lag/share/W_hh"])
     if e.participation is not None and e.participation < t.collapsed:
         text = (
-            f"{e.need} steps back every error arrives in nearly the same direction (participation ratio"
+            f"{counted(e.need, 'step')} back every error arrives in nearly the same direction (participation ratio"
             f" {e.participation:.2f}): what is left of the gradient carries one number"
         )
         yield Finding(
@@ -219,11 +262,15 @@ def _cause(e: Evidence, t: Thresholds) -> Iterator[Finding]:
     if not measured(e, t):
         pass
     elif e.log_ratio_at_need == float("-inf"):  # a mean of logarithms says nothing of a product with a zero in it
-        text = f"cause: within {e.need} steps the gradient becomes exactly 0: units are inactive or saturated, or weights are 0"
+        text = (
+            f"cause: within {counted(e.need, 'step')} the gradient becomes exactly 0: units are inactive or saturated, or"
+            " weights are 0"
+        )
         yield Finding("V6", "cause", 1, "exact", text, where)
     elif abs(total) * e.need <= log(t.balanced_ratio):
         text = (
-            f"{split}: over {e.need} steps they balance, whatever the spectral radius ({e.rho:.2f}) or saturation say"
+            f"{split}: over {counted(e.need, 'step')} they balance, whatever the spectral radius ({e.rho:.2f}) or saturation"
+            " say"
         )
         yield Finding("V5", "balanced", 0, "exact", text, where)
     elif total * e.need < -log(t.cause_ratio):
@@ -240,7 +287,8 @@ def _cause(e: Evidence, t: Thresholds) -> Iterator[Finding]:
     else:
         yield Finding("V5", "split", 0, "exact", split, where)
     if e.dead_f32:
-        text = f"{e.dead_f32} units never pass any gradient in float32: 1 - h^2 is exactly 0 at every step"
+        verb = "passes" if e.dead_f32 == 1 else "pass"
+        text = f"{counted(e.dead_f32, 'unit')} never {verb} any gradient in float32: 1 - h^2 is exactly 0 at every step"
         yield Finding("V6", "dead", 1, "exact", text, [f"/layers/{e.layer}/saturation/dead_f32_units"])
 
 
@@ -276,12 +324,18 @@ def _use(e: Evidence, t: Thresholds) -> Iterator[Finding]:
     asks = ""
     if e.demand is not None:
         asks = (
-            f"; the data tell something up to {e.demand} steps back"
+            f"; the data tell something up to {counted(e.demand, 'step')} back"
             if e.demand > e.context
-            else f"; the data tell nothing beyond {e.demand} steps either"
+            else f"; the data tell nothing beyond {counted(e.demand, 'step')} either"
         )
-    text = f"the gradient could use {e.need} steps, the network gains from {e.context} only{asks}"
+    text = f"the gradient could use {counted(e.need, 'step')}, the network gains from {e.context} only{asks}"
     yield Finding("V11", "unused", 1, "measured", text, ["/context_use"], ["khandelwal2018"])
+
+
+def counted(n: float, noun: str, plural: str = "", form: str = "") -> str:
+    """A number and what it counts: 1 step, 2 steps. `form` is how the number is printed."""
+    number = f"{n:{form}}"
+    return f"{number} {noun if number == '1' else plural or noun + 's'}"
 
 
 def decimal(log_value: float) -> str:

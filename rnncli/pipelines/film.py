@@ -1,6 +1,10 @@
 """How gradients travel while a network learns (M23): the cheap measurements every N updates, into inspection.jsonl."""
 
+import json
 import math
+import os
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from pathlib import Path
@@ -8,8 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from rnncli.artifacts.run_directory import FILM_NAME, RunDirectory
+from rnncli.artifacts.run_directory import (
+    CHECKPOINT_NAME,
+    FILM_NAME,
+    HISTORY_NAME,
+    MANIFEST_NAME,
+    RunDirectory,
+    in_use,
+)
 from rnncli.config.inspection import InspectConfig
+from rnncli.errors import ArtifactError, UsageError
+from rnncli.events import Note, OnEvent, ignore
 from rnncli.inspection.inspect import Inspector, inspect
 from rnncli.inspection.lyapunov import spectrum
 from rnncli.inspection.probe import Probe
@@ -21,6 +34,7 @@ from rnncli.rnn.train_state import TrainState
 
 SEQUENCES = 32
 LONGEST = 128
+POLL_SECONDS = 0.2  # between two looks of `follow`
 
 
 @dataclass
@@ -103,3 +117,86 @@ def film_of(run: Path | None) -> list[dict[str, Any]]:
         return []
     with RunDirectory(run) as folder:
         return folder.history(FILM_NAME)
+
+
+def follow(run: Path, on_event: OnEvent = ignore, poll_seconds: float = POLL_SECONDS) -> Iterator[dict[str, Any]]:
+    """The rows of a run's inspection.jsonl: those already there, then each as training writes it, until training ends.
+
+    Only reads, and only whole lines. Of rows that a resumed run writes a second time, those from the first that differs
+    come again. An unfinished run that nobody trains ends too, with a note. Raises UsageError where nothing is
+    recorded, ArtifactError for a damaged row.
+    """
+    if not run.is_dir():
+        raise UsageError(f"{run}: {'is a file' if run.exists() else 'no such folder'}; --follow needs a run folder")
+    tail = _Tail(run / FILM_NAME)
+    epochs, met, told, idle = _size(run / HISTORY_NAME), False, False, 0
+    while True:
+        trained = _trained(run)  # before reading: what is written after this look is read by the next one
+        for number, line in tail.news():
+            try:
+                row = json.loads(line)
+            except ValueError:
+                raise ArtifactError(f"{tail.path}:{number}: damaged; not a JSON object") from None
+            met = True
+            yield row
+        idle = 0 if trained else idle + 1
+        over = idle > 1 or (idle > 0 and _finished(run))  # a run that just begins is given a second look
+        if not met and (over or _size(run / HISTORY_NAME) > epochs):  # the first row comes before the first epoch
+            raise UsageError(f"{run}: nothing is recorded here; train with --inspect-every N to have rows to follow")
+        if over:
+            break
+        if not met and trained and not told:
+            on_event(Note("waiting for the first row"))
+            told = True
+        time.sleep(poll_seconds)
+    if not _finished(run):
+        kept = "--resume goes on with it" if (run / CHECKPOINT_NAME).exists() else "it kept no checkpoint"
+        on_event(Note(f"{run}: the run is unfinished and nobody trains it; {kept}"))
+
+
+@dataclass
+class _Tail:
+    """The whole lines of a file that grows; when it is written anew, those from the first that differs."""
+
+    path: Path
+    shown: list[bytes] = field(default_factory=list)
+    inode: int | None = None
+    position: int = 0  # bytes read of it
+    count: int = 0  # lines read of it
+
+    def news(self) -> list[tuple[int, bytes]]:
+        """The lines that came since the last call, with their numbers."""
+        try:
+            file = self.path.open("rb")
+        except FileNotFoundError:
+            self.inode = None
+            return []
+        with file:
+            found = os.fstat(file.fileno())
+            if found.st_ino != self.inode or found.st_size < self.position:
+                self.inode, self.position, self.count = found.st_ino, 0, 0
+            file.seek(self.position)
+            lines = file.read().split(b"\n")[:-1]
+        new = []
+        for line in lines:
+            if self.shown[self.count : self.count + 1] != [line]:
+                self.shown[self.count :] = [line]
+                new.append((self.count + 1, line))
+            self.count += 1
+            self.position += len(line) + 1
+        return new
+
+
+def _trained(run: Path) -> bool:
+    """Whether somebody trains this run; where the system cannot tell, until it is finished."""
+    used = in_use(run)
+    return not _finished(run) if used is None else used
+
+
+def _finished(run: Path) -> bool:
+    """The manifest is the last that a run writes; then its checkpoint goes."""
+    return (run / MANIFEST_NAME).exists() and not (run / CHECKPOINT_NAME).exists()
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

@@ -9,11 +9,12 @@ from rnncli.errors import UsageError
 from rnncli.events import OnEvent, ignore
 from rnncli.inspection.advice import with_predictions
 from rnncli.inspection.inspect import Inspection, Inspector, inspect_closely
+from rnncli.inspection.probe import Probe
 from rnncli.inspection.what_if import what_if
 from rnncli.kernels._jit import set_threads
 from rnncli.pipelines.film import film_of
 from rnncli.pipelines.probes import Subject, probe_of, subject_of, synthetic_probe
-from rnncli.pipelines.prove import Arm, race
+from rnncli.pipelines.prove import Arm, race, ratio_at_need
 
 ARMS = {
     "orthogonal": "rnn, orthogonal", "irnn": "IRNN (relu, identity)", "lstm": "lstm, forget bias 1",
@@ -56,13 +57,15 @@ def run(
     if config.probe is not None:
         if model is not None or file is not None:
             raise UsageError("--probe draws its own sequences for a fresh network; leave MODEL and FILE out")
+        if config.kind is not None:
+            raise UsageError("--kind: says what a recipe trains; --probe draws a task, leave one of the two out")
         if extras.prove:
             raise UsageError("--prove needs a recipe or a trained run, whose training it repeats")
         probe = synthetic_probe(config)
     else:
         if model is None:
             raise UsageError("name a run folder, a model file or a recipe, or a task (--probe recall)")
-        subject = subject_of(model, on_event)
+        subject = subject_of(model, on_event, config.kind)
         if extras.prove and subject.recipe is None:
             raise UsageError("--prove: this model does not say by what recipe it was trained; name the recipe instead")
         probe = probe_of(subject, file, config)
@@ -83,18 +86,23 @@ def run(
         result = replace(result, what_if=table, verdict={**result.verdict, "advice": advice})
     if extras.prove:
         assert subject is not None
-        result = replace(result, prove=_prove(subject, need, result.what_if, extras, on_event))
+        result = replace(result, prove=_prove(subject, replace(probe, need=need), result.what_if, extras, on_event))
     return replace(inspection, result=result)
 
 
 def _prove(
-    subject: Subject, need: int, table: list[dict[str, Any]], extras: Extras, on_event: OnEvent
+    subject: Subject, probe: Probe, table: list[dict[str, Any]], extras: Extras, on_event: OnEvent
 ) -> dict[str, Any]:
     """Race the recipe against the named arms."""
     assert subject.recipe is not None
     assert subject.config is not None
-    arms = [Arm("as it is", {}, table[0]["ratio_at_need_log10"])]
+    assert probe.need is not None
+    base = table[0]["ratio_at_need_log10"]
+    if probe.trained:  # the race begins from first values
+        first = subject.recipe.prepare(subject.config, on_event).network
+        base = ratio_at_need(replace(probe, network=first, trained=False))
+    arms = [Arm("as it is", {}, base)]
     for name in extras.arms or BY_DEFAULT:
         row = next(row for row in table if row["name"].startswith(ARMS[name]))
         arms.append(Arm(name, row["change"], row["ratio_at_need_log10"]))
-    return race(subject.recipe, subject.config, arms, need, extras.seeds, extras.epochs, on_event)
+    return race(subject.recipe, subject.config, arms, probe.need, extras.seeds, extras.epochs, on_event)

@@ -24,7 +24,8 @@ from rnncli.errors import ArtifactError, CorpusError, UsageError
 from rnncli.events import OnEvent
 from rnncli.inspection.probe import Probe
 from rnncli.pipelines.models import Recurrent, load_recurrent
-from rnncli.pipelines.recipes import Recipe, RecipeConfig, recipe_file, stored_recipe
+from rnncli.pipelines.recipe_files import recipe_file
+from rnncli.pipelines.recipes import Recipe, RecipeConfig, stored_recipe
 from rnncli.pipelines.regression_inputs import forecast_rows
 from rnncli.pipelines.train_tagger import encode
 from rnncli.rnn.classifier import Classifier
@@ -69,18 +70,20 @@ class Rows:
     need_source: str = "user"
 
 
-def subject_of(path: Path, on_event: OnEvent) -> Subject:
-    """A trained model from its run folder or file, or the first values of a YAML recipe."""
-    subject = _loaded(path, on_event)
+def subject_of(path: Path, on_event: OnEvent, kind: str | None = None) -> Subject:
+    """A trained model from its run folder or file, or the first values of a YAML recipe, whose `kind` is guessed if None."""
+    subject = _loaded(path, on_event, kind)
     network = subject.model.network
     if not all(np.isfinite(part).all() for part in (network.dense.flat, *network.tables.values())):
         raise ArtifactError(f"{path}: its weights are not all finite; train again with a smaller learning rate")
     return subject
 
 
-def _loaded(path: Path, on_event: OnEvent) -> Subject:
+def _loaded(path: Path, on_event: OnEvent, kind: str | None) -> Subject:
+    if kind is not None and path.suffix.lower() not in YAML:
+        raise UsageError(f"--kind {kind}: says what a recipe (YAML) trains; a run or a model file says it itself")
     if path.suffix.lower() in YAML and path.is_file():
-        recipe, config = recipe_file(path)
+        recipe, config = recipe_file(path, kind=kind)
         ready = recipe.prepare(config, on_event)
         model = ready.model(ready.network)
         described = {"model": str(path), "model_sha256": describe_input(path).sha256}

@@ -1,7 +1,7 @@
 """A race between a recipe and changes of it, over seeds: the prediction is written first, then it is put to the test.
 
 Seeds are paired: every arm of a seed sees the same rows in the same order. A difference counts when its 95 % interval
-(Student's t over seeds) leaves out 0.
+(Student's t over seeds) leaves out 0. Beside the race every arm learns a planted dependency (planted.py).
 """
 
 import math
@@ -17,8 +17,10 @@ from rnncli.errors import DivergedError, UsageError
 from rnncli.events import Note, OnEvent, ignore
 from rnncli.inspection.inspect import Inspector, inspect
 from rnncli.inspection.probe import Probe
+from rnncli.pipelines import planted
 from rnncli.pipelines.probes import Subject, probe_of
 from rnncli.pipelines.recipes import Recipe, RecipeConfig
+from rnncli.pipelines.training_run import Prepared
 from rnncli.rnn.optimiser import Optimiser
 from rnncli.rnn.train_state import TrainState
 from rnncli.rnn.training import fit
@@ -43,6 +45,7 @@ class Arm:
     ratios_log10: list[float | None] = field(default_factory=list)  # R(N) after training
     seconds: list[float] = field(default_factory=list)
     diverged: int = 0
+    planted: dict[int, list[int | None]] = field(default_factory=dict)  # updates to learn each lag, by seed
 
     def to_json(self) -> dict[str, Any]:
         """For the document."""
@@ -83,15 +86,19 @@ def race(
     epochs: int | None = None,
     on_event: OnEvent = ignore,
 ) -> dict[str, Any]:
-    """Train every arm with every seed and compare; arms[0] is the recipe as it is."""
+    """Train every arm with every seed, on its own data and on planted rows, and compare; arms[0] is the recipe as it is."""
     if seeds < LEAST_SEEDS:
         raise UsageError(f"--seeds {seeds}: an interval needs at least {LEAST_SEEDS}")
     prediction = predict(arms, need)
+    lags, updates = planted.planted_lags(need), planted.budget_of(planted.rows_of(config), need)
     for seed in range(config.seed, config.seed + seeds):
         for arm in arms:
             budget = {"training.epochs": epochs, "training.patience": 0} if epochs is not None else {}
             own = changed(config, {**arm.change, **budget, "seed": seed})
-            _run(recipe, own, arm, need)
+            ready = recipe.prepare(own, ignore)
+            for lag in lags:
+                arm.planted.setdefault(lag, []).append(planted.learn(ready, own, lag, updates))
+            _run(recipe, own, ready, arm, need)
             on_event(Note(f"seed {seed}  {arm.name}: loss {arm.losses[-1]:.4g}"))
     return {
         "prediction": prediction,
@@ -99,28 +106,33 @@ def race(
         "seeds": seeds,
         "arms": [arm.to_json() for arm in arms],
         "results": [compare(arms[0], arm) for arm in arms[1:]],
+        "planted": planted.summary({arm.name: arm.planted for arm in arms}, updates, prediction["order"]),
     }
 
 
 def predict(arms: Sequence[Arm], need: int) -> dict[str, Any]:
     """What the gradients at first values promise, before anything is trained."""
-    base = arms[0].predicted_ratio_log10
-    better = [
-        arm.name
-        for arm in arms[1:]
-        if arm.predicted_ratio_log10 is not None and (base is None or arm.predicted_ratio_log10 > base)
-    ]
+    better = [arm.name for arm in arms[1:] if _promise(arm) > _promise(arms[0])]
     listed = ", ".join(f"{arm.name} {_power(arm.predicted_ratio_log10)}" for arm in arms)
     said = f"{' and '.join(better)} will reach a lower loss" if better else "no arm will reach a lower loss"
-    return {"text": f"ratio at lag {need} before training: {listed}; so {said}", "better": better}
+    order = [arm.name for arm in sorted(arms, key=_promise, reverse=True)]
+    farthest = f"A planted class will be learned from farthest back by {', then '.join(order)}"
+    return {
+        "text": f"ratio at lag {need} before training: {listed}; so {said}. {farthest}",
+        "better": better,
+        "order": order,
+    }
+
+
+def _promise(arm: Arm) -> float:
+    return -math.inf if arm.predicted_ratio_log10 is None else arm.predicted_ratio_log10
 
 
 def _power(log10: float | None) -> str:
     return "0" if log10 is None else f"10^{log10:.1f}"
 
 
-def _run(recipe: Recipe, config: RecipeConfig, arm: Arm, need: int) -> None:
-    ready = recipe.prepare(config, ignore)
+def _run(recipe: Recipe, config: RecipeConfig, ready: Prepared, arm: Arm, need: int) -> None:
     prepare(ready.network.spec, config.training)
     probe = probe_of(
         Subject(ready.model(ready.network), recipe, config, True, {}),  # type: ignore[arg-type]
@@ -137,10 +149,13 @@ def _run(recipe: Recipe, config: RecipeConfig, arm: Arm, need: int) -> None:
         arm.diverged += 1
     arm.seconds.append(time.perf_counter() - started)
     arm.losses.append(min(loss for loss in losses if math.isfinite(loss)))
-    arm.ratios_log10.append(_ratio(replace(probe, network=state.best_network() if state.kept else ready.network)))
+    arm.ratios_log10.append(
+        ratio_at_need(replace(probe, network=state.best_network() if state.kept else ready.network))
+    )
 
 
-def _ratio(probe: Probe) -> float | None:
+def ratio_at_need(probe: Probe) -> float | None:
+    """log10 R(N) of one loss a sequence."""
     value: float | None = inspect(replace(probe, training=None), Inspector("quick")).verdict["ratio_at_need_log10"]
     return value
 
@@ -176,6 +191,6 @@ def compare(base: Arm, arm: Arm) -> dict[str, Any]:
         "ratio_log10_mean": gradient[0] if gradient else None,
         "ratio_log10_ci95": [gradient[1], gradient[2]] if gradient else None,
         "label": label,
-        "predicted_better": (arm.predicted_ratio_log10 or -math.inf) > (base.predicted_ratio_log10 or -math.inf),
+        "predicted_better": _promise(arm) > _promise(base),
         "observed_better": high < 0,
     }

@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rnncli.config.keys import best_fitting
-from rnncli.config.load import load_config, read_config_file
 from rnncli.config.regression import RegressorConfig
 from rnncli.config.rnn import ClassifierConfig
 from rnncli.config.sequences import LanguageModelConfig, TaggerConfig
-from rnncli.errors import ArtifactError, UsageError
+from rnncli.errors import ArtifactError
 from rnncli.events import OnEvent
 from rnncli.pipelines import train_classifier, train_lm, train_regressor, train_tagger
 from rnncli.pipelines.training_run import Prepared
@@ -36,16 +34,6 @@ RECIPES = {
         Recipe("language-model", LanguageModelConfig, train_lm.prepare_run),
     )
 }
-
-
-def recipe_file(path: Path, overrides: tuple[str, ...] = ()) -> tuple[Recipe, RecipeConfig]:
-    """A recipe from its YAML file; the kind is the one that its keys fit. Raises UsageError, ConfigError."""
-    content = read_config_file(path)
-    found = best_fitting(content[0], {task: recipe.schema for task, recipe in RECIPES.items()})
-    if not found:
-        raise UsageError(f"{path}: its keys fit no recipe of train-classifier, -regressor, -tagger or -lm")
-    recipe = RECIPES[found[0]]
-    return recipe, load_config(recipe.schema, path, overrides, content=content).config
 
 
 def stored_recipe(path: Path, kind: str, meta: dict[str, Any]) -> tuple[Recipe, RecipeConfig]:

@@ -8,7 +8,7 @@ from typing import Any
 from rnncli.reports import sentences
 from rnncli.reports.drawing import Json, dig, plain
 from rnncli.reports.figures import figure_files
-from rnncli.reports.tables import all_tables, interval, number, power
+from rnncli.reports.tables import all_tables, html_table, interval, number, power
 
 # name of a figure -> (title, how to read it)
 CAPTIONS = {
@@ -128,6 +128,7 @@ def page(report: Json, title: str = "Gradients") -> str:
         _advice(report),
         _section("tables", "Numbers", f'<div class="wide">{tables}</div>' if (tables := all_tables(report)) else ""),
         _section("figures", "Figures", "".join(_figure(name, drawn[name]) for name in order)),
+        _planted(report),
         _data(report),
         f"<script>{sentences.SCRIPT}</script>" if words else "",
         "</body>\n</html>\n",
@@ -228,6 +229,35 @@ def _figure(name: str, body: str) -> str:
     title, caption = CAPTIONS[name]
     return (
         f'<figure id="{name}"><h3>{escape(title)}</h3>\n<figcaption>{escape(caption)}</figcaption>\n{body}</figure>\n'
+    )
+
+
+def _planted(report: Json) -> str:
+    """The table that belongs to the proof: from how far back each arm learned a planted class."""
+    planted = dig(report, "prove", "planted") or {}
+    rows = []
+    for arm in planted.get("arms") or []:
+        learned = [
+            f"{lag['learned']} of {lag['seeds']}"
+            + (f" ({number(lag['median_updates'])})" if lag["median_updates"] is not None else "")
+            for lag in arm["lags"]
+        ]
+        rows.append([plain(arm["name"]), *learned, number(arm["learned_reach_steps"])])
+    columns = ["arm", *(f"lag {lag}" for lag in planted.get("lags") or []), "learned reach"]
+    title = f"Seeds that named a planted class right within {number(planted.get('budget_updates'))} updates (median updates)"
+    table = html_table(title, columns, rows)
+    if not table:
+        return ""
+    caption = (
+        "One of four class tokens stood so many steps before the end among tokens as frequent as yours; the network, first"
+        " values and update rule are those of the arm. Learned: a running accuracy above"
+        f" {number(planted.get('accuracy'))}. Reach: the longest lag that more than half of the seeds learned."
+    )
+    held = planted.get("order_held")
+    said = "" if held is None else f" The predicted order {'held' if held else 'did not hold'}."
+    return (
+        f'<h3 id="planted">From how far back it learns</h3>\n<p class="small">{escape(caption + said)}</p>\n'
+        f'<div class="wide">{table}</div>'
     )
 
 

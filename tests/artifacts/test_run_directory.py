@@ -206,3 +206,11 @@ def test_a_kill_while_writing_keeps_the_old_checkpoint(tmp_path):
     assert loaded is not None
     assert loaded[1] == {"epoch": 1}
     assert names(tmp_path / "run") == ["checkpoint.safetensors"]
+
+
+def test_part_of_the_only_recorded_row_goes_before_the_next_is_written(tmp_path):
+    (tmp_path / "inspection.jsonl").write_text('{"step": 0, "ep')
+    run = RunDirectory.create(tmp_path, resume=True)
+    run.keep_film(0)
+    run.append_history({"step": 0, "epoch": 0}, "inspection.jsonl")
+    assert run.history("inspection.jsonl") == [{"step": 0, "epoch": 0}]

@@ -32,7 +32,7 @@ def test_inspection_prints_a_verdict_and_strict_json(folder):
     text = rnncli("inspect-gradients", folder / "run", folder / "train.tsv")
     assert text.returncode == 0, text.stderr
     assert text.stdout.startswith("VERDICT: ")
-    assert "share of dW_hh" in text.stdout
+    assert "of dW_hh" in text.stdout
     assert max(map(len, text.stdout.splitlines())) <= 80
     report = json.loads(rnncli("inspect-gradients", folder / "run", folder / "train.tsv", "--json").stdout)
     assert report["schema_version"] == 1
@@ -146,6 +146,28 @@ def test_truncation_at_the_ends_of_rows_has_no_windows_to_count():
     arguments = ("inspect-gradients", "--probe", "recall", "--length", 9, "--set", "training.bptt_steps=4")
     done = rnncli(*arguments, "--as-trained")
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+
+
+def test_a_kind_decides_where_several_fit(folder):
+    rated = folder / "rated.tsv"
+    rated.write_text("label\ttext\n" + "".join(f"{i % 5}\tthing {i % 5}\n" for i in range(60)))
+    recipe = folder / "rated.yaml"
+    recipe.write_text(f"data: {{train: {rated}}}\nembeddings: {{dim: 4}}\nmodel: {{hidden_size: 4}}\n")
+    done = rnncli("inspect-gradients", recipe)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert all(word in done.stderr for word in ("classifier", "regressor", "--kind"))
+    for kind in ("classifier", "regressor"):
+        done = rnncli("inspect-gradients", recipe, "--kind", kind, "--level", "quick", "--json")
+        assert json.loads(done.stdout)["architecture"]["task"] == kind, done.stderr
+    for idle in (
+        (folder / "run", "--kind", "tagger"),
+        ("--probe", "recall", "--kind", "tagger"),
+        (recipe, "--kind", "no"),
+    ):
+        assert rnncli("inspect-gradients", *idle).returncode == 2
+    (folder / "inspect.yaml").write_text("kind: regressor\nlevel: quick\n")
+    done = rnncli("inspect-gradients", recipe, "-c", folder / "inspect.yaml", "--json")
+    assert json.loads(done.stdout)["architecture"]["task"] == "regressor"
 
 
 def test_spaces_between_verdicts(folder):

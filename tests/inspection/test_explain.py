@@ -194,6 +194,18 @@ def test_single_steps_have_no_way_back(cell):
     assert "there is no such step" in "\n".join(lines)
 
 
+@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+@pytest.mark.parametrize(("need", "length"), [(1, 2), (3, 2), (1, 1)])
+def test_one_is_no_plural(cell, need, length):
+    network, _, _ = made(cell, pooling="last")
+    network.dense.flat[:] *= 0.1
+    data, targets = texts(1, length, 9, 1, 3)
+    inspection = inspect_closely(Probe(network, data, targets, "classifier", need=need), Inspector())
+    text = "\n".join(explain(inspection))
+    assert not re.search(r"(?<![\d.])1 (steps|losses|units|sequences)", text)
+    assert ("1 step" in text) == (need == 1 or length == 1 or cell == "rnn")
+
+
 @pytest.mark.parametrize("cell", ["rnn", "gru"])
 def test_every_finding_has_its_formula_its_source_and_its_number(cell):
     inspection = looked_at(cell)

@@ -191,6 +191,10 @@ def test_the_verdict_and_its_numbers_agree_with_the_layers():
     found = strict(inspect(classifier(n=60, spread=0, need=5), Inspector()))
     layer = found["layers"][0]
     assert found["verdict"]["ratio_at_need_log10"] == pytest.approx(layer["lag"]["ratio_log10"]["p50"][5])
+    verdict = found["verdict"]
+    assert verdict["input_share_at_need_log10"] == pytest.approx(layer["lag"]["input_share_log10"]["p50"][5])
+    low, high = verdict["input_share_at_need_log10_ci95"]
+    assert low <= verdict["input_share_at_need_log10"] <= high
     gain = layer["gain_nats_per_step"]
     assert gain["total"] == pytest.approx(gain["squash"] + gain["weights"], abs=1e-12)
     assert gain["ci95"][0] <= gain["total"] <= gain["ci95"][1]
@@ -221,6 +225,9 @@ def test_who_says_how_far_back_the_task_reaches():
     assert need(classifier(spread=0)) == (8, "length_p90")
     assert need(classifier(need=3)) == (3, "user")
     assert need(classifier(need=3, need_source="recall task")) == (3, "recall task")
+    # two read-outs, at both ends: one of them is never farther than half the way
+    assert need(classifier(spread=0, bidirectional=True)) == (4, "half of the length_p90")
+    assert need(classifier(spread=0, bidirectional=True, need=8)) == (8, "user")
     assert need(tagger())[1] == "half of the median length"
     # every state is read: no token is far from the read-out
     assert need(classifier(pooling="mean"), "quick")[1] == "half of the median length"

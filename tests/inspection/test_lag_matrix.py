@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from factory import CELLS, LENGTHS, made
 
-from rnncli.inspection.lag_matrix import WalkSettings, lag_slots, walk
+from rnncli.inspection.lag_collector import lag_slots
+from rnncli.inspection.lag_matrix import WalkSettings, walk
 from rnncli.inspection.local import log_abs_det, state_jacobian
 from rnncli.inspection.rollout import roll_out
 
@@ -95,7 +96,7 @@ def test_each_loss_alone_moves_each_input_as_the_matrix_says(cell, layers, bidir
     """A loss by itself, through the training kernels: the gradient of a word is dL_t/dx_k, for each word is read once."""
     network, data, targets = made(cell, layers, bidirectional)
     rollout = roll_out(network, data, targets)
-    results = walk(rollout, WalkSettings(input_rows=range(9), sums=False))
+    results = walk(rollout, WalkSettings(inputs=True, sums=False))
     from rnncli.rnn.packing import pack
 
     batch = pack(data, np.arange(data.n))
@@ -168,7 +169,7 @@ def test_the_total_adjoint_is_the_sum_over_losses(cell):
 def test_the_same_bits_with_any_number_of_threads(threads):
     network, data, targets = made("lstm", 2, True)
     rollout = roll_out(network, data, targets)
-    settings = {"input_rows": range(9), "sample_lags": (0, 1, 3)}
+    settings = {"inputs": True, "sample_lags": (0, 1, 3)}
     for one, more in zip(
         walk(rollout, WalkSettings(**settings)), walk(rollout, WalkSettings(**settings, threads=threads)), strict=True
     ):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rnncli.inspection.activity import timescales
 from rnncli.inspection.jacobians import kreiss_constant, log_spaced_lags, product_norms, transient, weight_report
-from rnncli.inspection.lag_statistics import LEVELS, crossing, lag_curve, tail_rate
+from rnncli.inspection.lag_statistics import LEVELS, crossing, input_shares, lag_curve, tail_rate
 from rnncli.inspection.local import dsigmoid, sech2, state_jacobian
 from rnncli.inspection.lyapunov import spectrum
 from rnncli.inspection.rollout import roll_out
@@ -38,6 +38,26 @@ def test_o2_a_scaled_orthogonal_net_decays_at_log_g(gain, rate):
     assert weights == pytest.approx(np.log(gain), abs=1e-12)
     values = spectrum(rollout.chains[0], rollout.offsets, 32, 1).values_K
     np.testing.assert_allclose(values, np.log(gain), atol=1e-12)
+
+
+def test_what_a_loss_hears_of_its_inputs_is_a_geometric_series_in_a_scaled_orthogonal_net():
+    w_HH, a = 0.9 * orthogonal(2), 0.9**2
+    rollout = linear(w_HH, (50, 20))
+    rollout.chains[0].w_ih_GI[:] = 3.0 * orthogonal(2, seed=5)  # turns and scales: shares know neither
+    share_LA = np.exp(input_shares(lags_of(rollout, inputs=True).input_log_LA))
+    lags = np.arange(50)
+    for length, share_L in zip((50, 20), share_LA.T, strict=True):
+        np.testing.assert_allclose(share_L[:length], a ** lags[:length] * (1 - a) / (1 - a**length), rtol=1e-11)
+        assert np.isnan(share_L[length:]).all()
+        assert np.nansum(share_L) == pytest.approx(1.0, abs=1e-12)
+
+
+def test_shares_of_the_inputs_know_silence_and_sizes_beyond_floats():
+    log = np.array([[-2000.0, -np.inf, 900.0], [-2000.0, -np.inf, -np.inf], [-np.inf, np.nan, np.nan]])
+    share = input_shares(log)
+    np.testing.assert_allclose(share[:, 0], [np.log(0.5), np.log(0.5), -np.inf])
+    assert np.isnan(share[:, 1]).all()  # the loss hears nothing: no share is of anything
+    np.testing.assert_array_equal(share[:2, 2], [0.0, -np.inf])
 
 
 def test_o4_a_jordan_block_grows_first_although_its_radius_is_below_one():

@@ -95,7 +95,7 @@ def test_o27_torch_shows_zeros_where_the_gradient_is_not():
     torch.nn.functional.cross_entropy((out[-1] @ head[0].T + head[1])[None], torch.tensor([1])).backward()
     assert (out.grad[:-1] == 0).all()  # "dead"
     data = Sequences.of_texts(ids, np.array([0, 8]))
-    lags = lags_of(roll_out(network, data, np.array([1], np.int32)), input_rows=range(1))
+    lags = lags_of(roll_out(network, data, np.array([1], np.int32)), inputs=True)
     assert (np.exp(lags.log_norm_LA[:, 0]) > 0).all()
     assert np.exp(lags.log_norm_LA[0, 0]) == pytest.approx(float(out.grad[-1].norm()), rel=1e-6)
     ours = np.exp(lags.input_log_LA[::-1, 0])  # by step

@@ -9,7 +9,8 @@ from factory import CELLS, LENGTHS, lags_of, linear, made, orthogonal, probe_for
 from rnncli.config.rnn import TrainingConfig
 from rnncli.inspection.evidence import window_coverage
 from rnncli.inspection.inspect import Inspector, inspect
-from rnncli.inspection.lag_matrix import WalkSettings, lag_slots, walk
+from rnncli.inspection.lag_collector import lag_slots
+from rnncli.inspection.lag_matrix import WalkSettings, walk
 from rnncli.inspection.lag_statistics import bias_horizon, share_error, shares, sum_error, truncation
 from rnncli.inspection.rollout import roll_out
 from rnncli.kernels import optim

@@ -154,6 +154,38 @@ def test_what_if_begins_with_the_network_as_it_is(run):
     assert len({row["name"] for row in result.what_if}) == len(result.what_if) >= 9
 
 
+def test_predictions_begin_where_the_table_begins(tmp_path, monkeypatch):
+    """The verdict is over all losses, the table over one a sequence: their ratios differ."""
+    monkeypatch.chdir(ROOT)
+    path = tmp_path / "words.yaml"
+    path.write_text(
+        "data: {train: sample_data/corpus.txt}\nembeddings: {dim: 8}\nmodel: {hidden_size: 8, init: uniform}\n"
+        "training: {bptt_steps: 35}\n"
+    )
+    config = InspectConfig(need=20, sequences=8, max_length=60)
+    result = inspect_gradients.run(path, None, config, extras=Extras(what_if=True)).result
+    assert result.what_if[0]["ratio_at_need_log10"] != result.verdict["ratio_at_need_log10"]
+    predicted = [one["expects"] for one in result.verdict["advice"] if one["expects"].get("what_if")]
+    table = {row["name"]: row["ratio_at_need_log10"] for row in result.what_if}
+    assert len(predicted) >= 2
+    assert all((e["from"], e["to"]) == (table["as it is"], table[e["what_if"]]) for e in predicted)
+
+
+def test_a_kind_is_for_recipes(run, task):
+    report = document(task / "recipe.yaml", None, kind="classifier", level="quick")
+    assert report == document(task / "recipe.yaml", None, level="quick")
+    for arguments, config in [((run, None), {}), ((None, None), {"probe": "recall"})]:
+        with pytest.raises(UsageError, match="--kind"):
+            inspect_gradients.run(*arguments, InspectConfig(kind="classifier", **config))
+
+
+def test_a_language_model_needs_no_key_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "plain.yaml").write_text("data: {train: sample_data/corpus.txt}\nmodel: {hidden_size: 8}\n")
+    report = document(tmp_path / "plain.yaml", None, level="quick", sequences=4, max_length=20)
+    assert report["architecture"]["task"] == "language-model"
+
+
 def test_a_race_predicts_first_and_pairs_by_seed(task):
     extras = Extras(prove=True, arms=("lstm",), seeds=2, epochs=1)
     proof = inspect_gradients.run(task / "recipe.yaml", None, InspectConfig(level="quick"), extras=extras).result.prove
@@ -181,6 +213,23 @@ def test_the_four_labels():
     assert compare(*arms(base, [b + 0.5 for b in base]))["label"] == "WORSE"
     assert compare(*arms(base, undecided))["label"] == "GRADIENT BETTER BUT LOSS NOT"
     assert compare(*arms(base, undecided, -1.0, -3.0))["label"] == "NOT PROVED"
+
+
+def test_a_ratio_of_exactly_one_is_a_promise_too():
+    kept, lost = Arm("kept", {}, 0.0, [1.0, 1.1]), Arm("lost", {}, None, [1.0, 1.2])
+    assert compare(lost, kept)["predicted_better"] is True
+    assert compare(kept, lost)["predicted_better"] is False
+    assert predict([Arm("as it is", {}, -1.0), kept, lost], 5)["better"] == ["kept"]
+
+
+def test_a_race_from_a_trained_run_promises_what_its_first_values_do(run, task, monkeypatch):
+    seen = []
+    monkeypatch.setattr(inspect_gradients, "race", lambda recipe, config, arms, *rest: seen.extend(arms) or {})
+    for path in (run, task / "recipe.yaml"):
+        inspect_gradients.run(path, None, InspectConfig(level="quick"), extras=Extras(prove=True, arms=("lstm",)))
+    trained, lstm, first, again = seen
+    assert trained.predicted_ratio_log10 == pytest.approx(first.predicted_ratio_log10, abs=1e-12)
+    assert lstm.name == again.name == "lstm"
 
 
 def test_intervals_are_students():

@@ -147,6 +147,15 @@ def make_full():
             "arms": [{"name": "as it is", "losses": [0.61, 0.6, 0.66, 0.63, 0.62]},
                      {"name": "lstm", "losses": [0.41, 0.45, 0.5, 0.43, 0.44]}],
             "results": [{"arm": "lstm", "baseline": "as it is", "mean": -0.18, "ci95": [-0.21, -0.15], "label": "PROVED"}],
+            "planted": {
+                "classes": 4, "budget_updates": 300, "accuracy": 0.9, "lags": [13, 52], "order_held": True, "arms": [
+                    {"name": "as it is", "learned_reach_steps": None, "lags": [
+                        {"lag": 13, "learned": 2, "seeds": 5, "median_updates": None},
+                        {"lag": 52, "learned": 0, "seeds": 5, "median_updates": None}]},
+                    {"name": "lstm", "learned_reach_steps": 52, "lags": [
+                        {"lag": 13, "learned": 5, "seeds": 5, "median_updates": 44.0},
+                        {"lag": 52, "learned": 4, "seeds": 5, "median_updates": 120.0}]}],
+            },
         },
         "self_checks": {"share_sum_error": 1e-15, "complex_step": "ok"},
     }  # fmt: skip
@@ -175,7 +184,7 @@ def make_hostile():
     report["verdict"]["findings"][0].update(text=HOSTILE[1], evidence=[HOSTILE[0], "/input/model"], refs=HOSTILE)
     report["verdict"]["advice"][0].update(text=HOSTILE[0], change={HOSTILE[1]: HOSTILE[2]})
     report["input"]["model"] = HOSTILE[0]
-    report["prove"]["arms"][0]["name"] = HOSTILE[3]
+    report["prove"]["arms"][0]["name"] = report["prove"]["planted"]["arms"][0]["name"] = HOSTILE[3]
     row = [-float(size - k) for k in range(size)]
     report["lag_matrix"] = {
         "tokens": HOSTILE,
@@ -225,6 +234,13 @@ def full_page(full):
 def test_every_figure_is_drawn(full, full_page):
     assert list(figures(full)) == list(DRAW)
     assert [name for name in CAPTIONS if f'<figure id="{name}">' in full_page] == list(CAPTIONS)
+
+
+def test_the_planted_dependency_is_a_table(full_page):
+    assert '<h3 id="planted">' in full_page
+    assert "<td>lstm</td><td>5 of 5 (44)</td><td>4 of 5 (120)</td><td>52</td>" in full_page
+    assert "<td>as it is</td><td>2 of 5</td><td>0 of 5</td><td>–</td>" in full_page
+    assert "The predicted order held." in full_page
 
 
 def test_nothing_is_drawn_of_absent_numbers():
