@@ -38,10 +38,12 @@ def data(b: int, length: int) -> tuple[Any, Any]:
 def _network(cell: str, vocabulary: int, d: int, h: int, threads: int) -> tuple[Any, Any]:
     from rnncli.config.rnn import TrainingConfig
     from rnncli.kernels._jit import set_threads
+    from rnncli.memory import keep_freed
     from rnncli.rnn.network import Network, NetworkSpec
     from rnncli.rnn.optimiser import Optimiser
 
     set_threads(threads)
+    keep_freed()  # as rnn.training.fit
     network = Network(NetworkSpec(cell, "binary", vocabulary, d, h, 2))
     network.initialise("orthogonal", 1)
     return network, Optimiser(TrainingConfig(clip_norm=0), network, True)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from rnncli import memory
 from rnncli.config.rnn import TrainingConfig
 from rnncli.errors import DivergedError
 from rnncli.events import OnEvent, PhaseStarted, Progressed
@@ -95,6 +96,7 @@ def fit(
 
     The state may come from a checkpoint: training goes on as if it had never stopped.
     """
+    memory.keep_freed()
     while state.epoch < config.epochs and not _out_of_patience(state, config):
         started = time.perf_counter()
         row: dict[str, Any] = {"epoch": state.epoch + 1, **train_epoch(state, task, config, on_event, watch)}
