@@ -5,6 +5,7 @@ import sys
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 KEPT = 1 << 30  # bytes
+OLD_LIMIT = 1 << 25  # the most that older releases take
 
 
 def keep_freed() -> None:
@@ -20,4 +21,5 @@ def keep_freed() -> None:
     except (OSError, AttributeError):  # another C library
         return
     mallopt(TRIM_THRESHOLD, KEPT)
-    mallopt(MMAP_THRESHOLD, KEPT)
+    if not mallopt(MMAP_THRESHOLD, KEPT):
+        mallopt(MMAP_THRESHOLD, OLD_LIMIT)

@@ -38,7 +38,7 @@ def film_header(row: dict[str, Any]) -> str:
 
 
 def film_line(row: dict[str, Any]) -> str:
-    """A row; `-` for what was not measured."""
+    """A row; `-` for what was not measured and for the logarithm of an exact zero."""
     return _line(
         str(row["step"]), str(row["epoch"]), _number(row.get("loss")), _number(row.get("accuracy"), ".3f"), _ratio(row),
         _number(row.get("half_life_steps")), _gain(row), _number(row.get("rho"), ".3f"), _exponent(row),
@@ -55,14 +55,14 @@ def _number(value: float | None, form: str = ".3g") -> str:
 
 
 def _ratio(row: dict[str, Any]) -> str:
-    """10^-3.2; 0 for an exact zero."""
+    """10^-3.2."""
     log10 = row.get("ratio_at_need_log10")
-    return "0" if log10 is None else f"10^{log10:.1f}"
+    return "-" if log10 is None else f"10^{log10:.1f}"
 
 
 def _exponent(row: dict[str, Any]) -> str:
     value = row.get("lambda_1")
-    return "-inf" if value is None else f"{value:+.3f}"
+    return "-" if value is None else f"{value:+.3f}"
 
 
 def _gain(row: dict[str, Any]) -> str:

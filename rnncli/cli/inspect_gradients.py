@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -173,6 +173,8 @@ def inspect_gradients(
             "MODEL": model, "--config": config, "--kind": kind, "--probe": probe, "--need": need, "--what-if": what_if,
             "--prove": prove,
             "--explain": explain, "--html": html, "--figures": figures, "--matrix": matrix, "--fail-on": fail_on,
+            "--level": level, "--sequences": sequences, "--length": length, "--max-lag": max_lag, "--as-trained": as_trained,
+            "--set": set_, "--seed": seed is not None,
         }  # fmt: skip
         if given := [option for option, value in others.items() if value]:
             raise UsageError(f"--demo: shows a lesson and inspects nothing; leave {given[0]} out")
@@ -227,6 +229,12 @@ def inspect_gradients(
         from rnncli.inspection.explain import explain as explained
 
         print_explanation(explained(inspection))
-    met = {f["label"] for f in report["verdict"]["findings"] if f["severity"] >= 2}
+    met = troubles(report["verdict"]["findings"])
     if hit := [word for word in watched if word in met]:
         raise CheckFailedError(f"the gradient is {hit[0]} (--fail-on {fail_on})")
+
+
+def troubles(findings: list[dict[str, Any]]) -> set[str]:
+    """What --fail-on looks for; a read-out that no gradient leaves at all counts as vanishing."""
+    met = {f["label"] for f in findings if f["severity"] >= 2}
+    return met | {"vanishing"} if "not-measurable" in met else met

@@ -1,7 +1,7 @@
 """All measurements of one network on one set of probe sequences, gathered into a result."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -84,7 +84,11 @@ def inspect_closely(probe: Probe, how: Inspector) -> Inspection:
     demand = None if how.quick else _demand(probe, how.seed)
     used = _context(probe, how)
     norms, moved = _norms(probe, how)
+    longest = int(rollout.lengths.max())
+    partial = how.as_trained or (how.max_lag or longest) < longest - 1
     evidence = gather(probe, rollout, found, need, demand, used, norms, moved)
+    if partial:  # the calibration's shares are of all lags
+        evidence = replace(evidence, outlook=None)
     thresholds = calibration().thresholds
     said = findings(evidence, thresholds)
     model = probe.network.spec
@@ -103,7 +107,6 @@ def inspect_closely(probe: Probe, how: Inspector) -> Inspection:
         "findings": [vars(f) for f in said],
         "advice": [vars(a) for a in advise(evidence, said, model.cell, probe.init, model.pooling, thresholds)],
     }
-    longest = int(rollout.lengths.max())
     shown = found[0]
     words = _words(probe, rollout)
     result = InspectionResult(
@@ -140,7 +143,7 @@ def inspect_closely(probe: Probe, how: Inspector) -> Inspection:
         trajectory=[],
         what_if=[],
         prove=None,
-        self_checks=_checks(found, how.as_trained or (how.max_lag or longest) < longest - 1),
+        self_checks=_checks(found, partial),
     )
     return Inspection(result, found, rollout, evidence)
 
@@ -158,7 +161,7 @@ def needed_lag(probe: Probe, rollout: Rollout, how: Inspector) -> tuple[int, str
         return max(1, int(np.quantile(lengths, 0.5, method="inverted_cdf")) // 2), "half of the median length"
     halved = ""
     if probe.network.spec.bidirectional:  # one of the two read-outs is never farther than half the way
-        lengths, halved = (lengths + 1) // 2, "half of the "
+        lengths, halved = lengths // 2, "half of the "
     far = np.sort(lengths)[-min(lengths.size, calibration().thresholds.pairs)]  # as far as enough sequences go
     p90 = int(np.quantile(lengths, 0.9, method="inverted_cdf"))
     if far < p90 and 2 * calibration().thresholds.pairs <= lengths.size:

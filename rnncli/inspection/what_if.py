@@ -79,6 +79,7 @@ def _measure(probe: Probe, need: int) -> dict[str, Any]:
     spread = norms["p99"] / norms["p50"] if norms["p50"] else None
     return {
         "ratio_at_need_log10": report.verdict["ratio_at_need_log10"],
+        "input_share_at_need_log10": report.verdict["input_share_at_need_log10"],
         "half_life_steps": report.verdict["half_life_steps"]["value"],
         "lambda_1": first if isfinite(first) else None,
         "norm_p99_over_p50": spread if spread is not None and isfinite(spread) else None,

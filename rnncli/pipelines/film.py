@@ -133,10 +133,7 @@ def follow(run: Path, on_event: OnEvent = ignore, poll_seconds: float = POLL_SEC
     while True:
         trained = _trained(run)  # before reading: what is written after this look is read by the next one
         for number, line in tail.news():
-            try:
-                row = json.loads(line)
-            except ValueError:
-                raise ArtifactError(f"{tail.path}:{number}: damaged; not a JSON object") from None
+            row = _row(tail.path, number, line)
             met = True
             yield row
         idle = 0 if trained else idle + 1
@@ -152,6 +149,16 @@ def follow(run: Path, on_event: OnEvent = ignore, poll_seconds: float = POLL_SEC
     if not _finished(run):
         kept = "--resume goes on with it" if (run / CHECKPOINT_NAME).exists() else "it kept no checkpoint"
         on_event(Note(f"{run}: the run is unfinished and nobody trains it; {kept}"))
+
+
+def _row(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        row = None
+    if not isinstance(row, dict) or not {"step", "epoch"} <= row.keys():
+        raise ArtifactError(f"{path}:{number}: damaged; not a row of a film")
+    return row
 
 
 @dataclass

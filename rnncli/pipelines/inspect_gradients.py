@@ -14,7 +14,7 @@ from rnncli.inspection.what_if import what_if
 from rnncli.kernels._jit import set_threads
 from rnncli.pipelines.film import film_of
 from rnncli.pipelines.probes import Subject, probe_of, subject_of, synthetic_probe
-from rnncli.pipelines.prove import Arm, race, ratio_at_need
+from rnncli.pipelines.prove import Arm, race
 
 ARMS = {
     "orthogonal": "rnn, orthogonal", "irnn": "IRNN (relu, identity)", "lstm": "lstm, forget bias 1",
@@ -86,23 +86,27 @@ def run(
         result = replace(result, what_if=table, verdict={**result.verdict, "advice": advice})
     if extras.prove:
         assert subject is not None
-        result = replace(result, prove=_prove(subject, replace(probe, need=need), result.what_if, extras, on_event))
+        result = replace(
+            result, prove=_prove(subject, replace(probe, need=need), config.seed, result.what_if, extras, on_event)
+        )
     return replace(inspection, result=result)
 
 
 def _prove(
-    subject: Subject, probe: Probe, table: list[dict[str, Any]], extras: Extras, on_event: OnEvent
+    subject: Subject, probe: Probe, seed: int, table: list[dict[str, Any]], extras: Extras, on_event: OnEvent
 ) -> dict[str, Any]:
     """Race the recipe against the named arms."""
     assert subject.recipe is not None
     assert subject.config is not None
     assert probe.need is not None
-    base = table[0]["ratio_at_need_log10"]
-    if probe.trained:  # the race begins from first values
+    if probe.trained:  # the race begins from first values, those of the tables too
         first = subject.recipe.prepare(subject.config, on_event).network
-        base = ratio_at_need(replace(probe, network=first, trained=False))
-    arms = [Arm("as it is", {}, base)]
+        table = what_if(replace(probe, network=first, trained=False), probe.need, seed)
+    rows = {"as it is": table[0]}
     for name in extras.arms or BY_DEFAULT:
-        row = next(row for row in table if row["name"].startswith(ARMS[name]))
-        arms.append(Arm(name, row["change"], row["ratio_at_need_log10"]))
+        rows[name] = next(row for row in table if row["name"].startswith(ARMS[name]))
+    arms = [
+        Arm(name, row["change"], row["ratio_at_need_log10"], predicted_share_log10=row["input_share_at_need_log10"])
+        for name, row in rows.items()
+    ]
     return race(subject.recipe, subject.config, arms, probe.need, extras.seeds, extras.epochs, on_event)

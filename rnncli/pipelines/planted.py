@@ -8,6 +8,7 @@ them (further directions, pooling, dropout, features, a schedule of the learning
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -160,19 +161,24 @@ def learn(ready: Prepared, config: RecipeConfig, lag: int, budget: int) -> int |
 
 
 def summary(
-    runs: Mapping[str, Mapping[int, Sequence[int | None]]], budget: int, order: Sequence[str]
+    runs: Mapping[str, Mapping[int, Sequence[int | None]]], budget: int, promised: Mapping[str, float | None]
 ) -> dict[str, Any]:
-    """What goes into the document, from the updates of every arm, lag and seed; `order` is that of the prediction."""
+    """What goes into the document, from the updates of every arm, lag and seed.
+
+    The prediction held when of two arms that reach unlike far the one that reaches farther had `promised` more, of all pairs
+    with unlike promises.
+    """
     arms = [_arm(name, lags) for name, lags in runs.items()]
     reach = {arm["name"]: arm["learned_reach_steps"] or 0 for arm in arms}
-    ordered = [reach[name] for name in order]
+    size = {name: -math.inf if promise is None else promise for name, promise in promised.items()}
+    judged = [reach[a] > reach[b] for a, b in permutations(reach, 2) if size[a] > size[b] and reach[a] != reach[b]]
     return {
         "classes": CLASSES,
         "budget_updates": budget,
         "accuracy": ACCURACY,
         "lags": list(next(iter(runs.values()))),
         "arms": arms,
-        "order_held": ordered == sorted(ordered, reverse=True) if len(set(ordered)) > 1 else None,
+        "order_held": all(judged) if judged else None,
     }
 
 

@@ -46,6 +46,7 @@ class Arm:
     seconds: list[float] = field(default_factory=list)
     diverged: int = 0
     planted: dict[int, list[int | None]] = field(default_factory=dict)  # updates to learn each lag, by seed
+    predicted_share_log10: float | None = None  # of the inputs at N
 
     def to_json(self) -> dict[str, Any]:
         """For the document."""
@@ -54,6 +55,7 @@ class Arm:
             "name": self.name,
             "change": self.change,
             "predicted_ratio_at_need_log10": self.predicted_ratio_log10,
+            "predicted_input_share_at_need_log10": self.predicted_share_log10,
             "losses": self.losses,
             "loss_mean": float(np.mean(self.losses)),
             "loss_best": min(self.losses),
@@ -106,26 +108,36 @@ def race(
         "seeds": seeds,
         "arms": [arm.to_json() for arm in arms],
         "results": [compare(arms[0], arm) for arm in arms[1:]],
-        "planted": planted.summary({arm.name: arm.planted for arm in arms}, updates, prediction["order"]),
+        "planted": planted.summary(
+            {arm.name: arm.planted for arm in arms}, updates, {arm.name: arm.predicted_share_log10 for arm in arms}
+        ),
     }
 
 
 def predict(arms: Sequence[Arm], need: int) -> dict[str, Any]:
-    """What the gradients at first values promise, before anything is trained."""
-    better = [arm.name for arm in arms[1:] if _promise(arm) > _promise(arms[0])]
+    """What first values promise, before anything is trained: of the loss by the ratio at N, of the reach by the share."""
+    better = [arm.name for arm in arms[1:] if _size(arm.predicted_ratio_log10) > _size(arms[0].predicted_ratio_log10)]
     listed = ", ".join(f"{arm.name} {_power(arm.predicted_ratio_log10)}" for arm in arms)
     said = f"{' and '.join(better)} will reach a lower loss" if better else "no arm will reach a lower loss"
-    order = [arm.name for arm in sorted(arms, key=_promise, reverse=True)]
-    farthest = f"A planted class will be learned from farthest back by {', then '.join(order)}"
-    return {
-        "text": f"ratio at lag {need} before training: {listed}; so {said}. {farthest}",
-        "better": better,
-        "order": order,
-    }
+    text = f"ratio at lag {need} before training: {listed}; so {said}"
+    if all(arm.predicted_ratio_log10 is None for arm in arms):
+        text = f"no gradient was measured {need} steps back before training; so {said}"
+    promised = {arm.name: arm.predicted_share_log10 for arm in arms}
+    order = sorted(promised, key=lambda name: -_size(promised[name])) if any(map(_is_known, promised.values())) else []
+    if order:
+        shares = ", then ".join(f"{name} {_power(promised[name])}" for name in order)
+        text += (
+            f". By its share of the inputs at that lag a planted class will be learned from farthest back by {shares}"
+        )
+    return {"text": text, "better": better, "order": order}
 
 
-def _promise(arm: Arm) -> float:
-    return -math.inf if arm.predicted_ratio_log10 is None else arm.predicted_ratio_log10
+def _is_known(log10: float | None) -> bool:
+    return log10 is not None
+
+
+def _size(log10: float | None) -> float:
+    return -math.inf if log10 is None else log10
 
 
 def _power(log10: float | None) -> str:
@@ -149,12 +161,10 @@ def _run(recipe: Recipe, config: RecipeConfig, ready: Prepared, arm: Arm, need: 
         arm.diverged += 1
     arm.seconds.append(time.perf_counter() - started)
     arm.losses.append(min(loss for loss in losses if math.isfinite(loss)))
-    arm.ratios_log10.append(
-        ratio_at_need(replace(probe, network=state.best_network() if state.kept else ready.network))
-    )
+    arm.ratios_log10.append(_ratio(replace(probe, network=state.best_network() if state.kept else ready.network)))
 
 
-def ratio_at_need(probe: Probe) -> float | None:
+def _ratio(probe: Probe) -> float | None:
     """log10 R(N) of one loss a sequence."""
     value: float | None = inspect(replace(probe, training=None), Inspector("quick")).verdict["ratio_at_need_log10"]
     return value
@@ -191,6 +201,6 @@ def compare(base: Arm, arm: Arm) -> dict[str, Any]:
         "ratio_log10_mean": gradient[0] if gradient else None,
         "ratio_log10_ci95": [gradient[1], gradient[2]] if gradient else None,
         "label": label,
-        "predicted_better": _promise(arm) > _promise(base),
+        "predicted_better": _size(arm.predicted_ratio_log10) > _size(base.predicted_ratio_log10),
         "observed_better": high < 0,
     }

@@ -37,7 +37,10 @@ def kind_of(path: Path, content: FileContent) -> str:
     if not isinstance(section, dict) or not found:
         raise UsageError(f"{path}: its keys fit no recipe of train-classifier, -regressor, -tagger or -lm")
     if len(found) > 1:
-        found = [kind for kind in found if _takes(RECIPES[kind], path, content)] or found
+        taken = [kind for kind in found if _takes(RECIPES[kind], path, content)]
+        if not taken:  # whoever loads it says what is wrong with its values
+            return found[0]
+        found = taken
     if len(found) > 1:
         found = _of_data(found, section)
     if len(found) > 1:

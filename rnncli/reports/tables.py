@@ -79,13 +79,14 @@ def _lag_table(name: str, layer: Json, need: int | None) -> str:
                 str(value),
                 power(quartiles[1]),
                 f"{power(quartiles[0])} … {power(quartiles[2])}" if quartiles[0] is not None else "–",
+                power(_at(dig(lag, "input_share_log10", "p50"), i)),
                 "–" if share is None else f"{100 * share:.3g} %",
                 number(_at(dig(layer, "truncation", "bias", block), cut_after.get(value, 10**9))),
                 _noise(lag, noise_at.get(value)),
                 number(_at(lag.get("count"), i)),
             ]
         )
-    columns = ["lag", "gradient left", "quartiles", "share of W_hh", f"bias of {block} if cut here",
+    columns = ["lag", "gradient left", "quartiles", "share of inputs", "share of W_hh", f"bias of {block} if cut here",
                "sequences until signal", "pairs"]  # fmt: skip
     return html_table(f"By lag: {name}", columns, rows)
 
@@ -94,8 +95,10 @@ def _noise(lag: Json, slot: int | None) -> str:
     """Sequences until the signal of a lag is seen, with the interval."""
     scale = _at(dig(lag, "noise", "scale_sequences_log10"), -1 if slot is None else slot)
     ends = _at(dig(lag, "noise", "scale_sequences_log10_ci95"), -1 if slot is None else slot)
-    if slot is None or scale is None or ends is None:
+    if slot is None or ends is None or ends[0] is None:
         return "–"
+    if scale is None:  # the signal is not told from 0
+        return f"more than {power(ends[0])}"
     return f"{power(scale)} [{power(ends[0])}, {'∞' if ends[1] is None else power(ends[1])}]"
 
 

@@ -96,6 +96,10 @@ def test_lessons_and_explanations(folder):
     done = rnncli("inspect-gradients", folder / "run", folder / "train.tsv", "--explain")
     assert "THE RULES, ONE BY ONE" in done.stdout
     assert rnncli("inspect-gradients", "--demo", "nonsense").returncode == 2
+    for idle in (("--level", "deep"), ("--seed", "0"), ("--set", "model.cell=lstm"), ("--as-trained",)):
+        refused = rnncli("inspect-gradients", "--demo", "textbook", *idle)
+        assert refused.returncode == 2
+        assert idle[0] in refused.stderr
 
 
 def test_every_cell_fits_eighty_columns(folder):

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from rnncli.cli import inspection_text as module
+from rnncli.cli.inspect_gradients import troubles
 from rnncli.cli.inspection_text import _promise, _subject, _verdict
 from rnncli.inspection.what_if import variants
 from rnncli.pipelines.inspect_gradients import ARMS
@@ -69,3 +70,12 @@ def test_one_is_no_plural(capsys):
     assert "you need 1 step)" in text
     assert "1 unit;" in text
     assert "1 probe sequence, longest 1, 1 loss;" in text
+
+
+def test_no_gradient_at_all_is_what_fail_on_vanishing_looks_for():
+    def finding(label, severity):
+        return {"label": label, "severity": severity}
+
+    assert troubles([finding("not-measurable", 2)]) == {"not-measurable", "vanishing"}
+    assert troubles([finding("not-measurable", 1), finding("vanishing", 1)]) == set()
+    assert troubles([finding("exploding", 3), finding("cut", 2)]) == {"exploding", "cut"}

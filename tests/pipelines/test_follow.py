@@ -130,9 +130,10 @@ def test_nothing_to_follow(tmp_path):
     with pytest.raises(UsageError, match="--inspect-every"):
         next(film.follow(bare, poll_seconds=PAUSE))
     broken = write(tmp_path / "broken", rows(0))
-    (broken / FILM_NAME).write_text('{"step": 0}\nnonsense\n')
-    with pytest.raises(ArtifactError, match="2: damaged"):
-        list(film.follow(broken, poll_seconds=PAUSE))
+    for damage in ("nonsense", "3", '{"step": 0}'):
+        (broken / FILM_NAME).write_text('{"step": 0, "epoch": 0}\n' + damage + "\n")
+        with pytest.raises(ArtifactError, match="2: damaged"):
+            list(film.follow(broken, poll_seconds=PAUSE))
 
 
 def test_a_run_that_trains_without_recording_is_told_after_its_epoch(tmp_path):

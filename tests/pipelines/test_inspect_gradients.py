@@ -220,16 +220,21 @@ def test_a_ratio_of_exactly_one_is_a_promise_too():
     assert compare(lost, kept)["predicted_better"] is True
     assert compare(kept, lost)["predicted_better"] is False
     assert predict([Arm("as it is", {}, -1.0), kept, lost], 5)["better"] == ["kept"]
+    unknown = predict([Arm("as it is", {}, None), lost], 99)
+    assert unknown["text"].startswith("no gradient was measured 99 steps back")
+    assert (unknown["better"], unknown["order"]) == ([], [])
 
 
 def test_a_race_from_a_trained_run_promises_what_its_first_values_do(run, task, monkeypatch):
     seen = []
     monkeypatch.setattr(inspect_gradients, "race", lambda recipe, config, arms, *rest: seen.extend(arms) or {})
+    extras = Extras(prove=True, arms=("lstm", "irnn"))
     for path in (run, task / "recipe.yaml"):
-        inspect_gradients.run(path, None, InspectConfig(level="quick"), extras=Extras(prove=True, arms=("lstm",)))
-    trained, lstm, first, again = seen
-    assert trained.predicted_ratio_log10 == pytest.approx(first.predicted_ratio_log10, abs=1e-12)
-    assert lstm.name == again.name == "lstm"
+        inspect_gradients.run(path, None, InspectConfig(level="quick"), extras=extras)
+    assert [arm.name for arm in seen] == ["as it is", "lstm", "irnn"] * 2
+    for trained, first in zip(seen[:3], seen[3:], strict=True):
+        assert trained.predicted_ratio_log10 == pytest.approx(first.predicted_ratio_log10, abs=1e-12)
+        assert trained.predicted_share_log10 == pytest.approx(first.predicted_share_log10, abs=1e-12)
 
 
 def test_intervals_are_students():

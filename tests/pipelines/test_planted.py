@@ -176,7 +176,7 @@ def test_the_summary_counts_seeds():
         "good": {5: [25, 26, 28], 10: [60, 50, None]},
         "even": {5: [25, None], 10: [25, 27]},
     }
-    found = planted.summary(runs, 300, ["good", "base", "even"])
+    found = planted.summary(runs, 300, {"good": -1.0, "base": -2.0, "even": -3.0})
     assert (found["classes"], found["budget_updates"], found["accuracy"], found["lags"]) == (4, 300, 0.9, [5, 10])
     base, good, even = found["arms"]
     assert base["lags"] == [
@@ -186,17 +186,21 @@ def test_the_summary_counts_seeds():
     assert [arm["learned_reach_steps"] for arm in (base, good, even)] == [5, 10, 10]
     assert even["lags"][0]["median_updates"] is None  # half is not most
     assert found["order_held"] is False
-    assert planted.summary(runs, 300, ["good", "even", "base"])["order_held"] is True
-    assert planted.summary({"a": {5: [None, None]}, "b": {5: [None, None]}}, 300, ["a", "b"])["order_held"] is None
+    held = {"good": -1.0, "base": None, "even": -1.0}
+    assert planted.summary(runs, 300, held)["order_held"] is True
+    alike = {"a": {5: [None, None]}, "b": {5: [None, None]}}
+    assert planted.summary(alike, 300, {"a": -1.0, "b": -2.0})["order_held"] is None
+    assert planted.summary(runs, 300, dict.fromkeys(runs))["order_held"] is None  # nothing was promised
 
 
 def test_a_race_holds_it_and_predicts_the_order(task):
     config = recipe(task, "training.epochs=1", "model.init=uniform")
-    good = prove.Arm("irnn", {"model.cell": "relu", "model.init": "identity"}, -0.1)
-    arms = [prove.Arm("as it is", {}, -9.0), good, prove.Arm("gru", {"model.cell": "gru"}, None)]
+    good = prove.Arm("irnn", {"model.cell": "relu", "model.init": "identity"}, -0.1, predicted_share_log10=-1.0)
+    base = prove.Arm("as it is", {}, -9.0, predicted_share_log10=-18.0)
+    arms = [base, good, prove.Arm("gru", {"model.cell": "gru"}, None)]
     proof = prove.race(RECIPES["classifier"], config, arms, 8, 2)
     assert proof["prediction"]["order"] == ["irnn", "as it is", "gru"]
-    assert proof["prediction"]["text"].endswith("farthest back by irnn, then as it is, then gru")
+    assert proof["prediction"]["text"].endswith("farthest back by irnn 10^-1.0, then as it is 10^-18.0, then gru 0")
     found = proof["planted"]
     assert found["lags"] == [2, 4, 8]
     assert [arm["name"] for arm in found["arms"]] == ["as it is", "irnn", "gru"]

@@ -9,7 +9,7 @@ from rnncli.config.load import config_to_yaml, read_config_file
 from rnncli.config.regression import RegressorConfig
 from rnncli.config.rnn import ClassifierConfig
 from rnncli.config.sequences import LanguageModelConfig, TaggerConfig
-from rnncli.errors import UsageError
+from rnncli.errors import ConfigError, UsageError
 from rnncli.pipelines.recipe_files import kind_of, recipe_file
 from rnncli.pipelines.recipes import RECIPES
 
@@ -132,3 +132,12 @@ def test_the_config_of_a_run_folder_says_what_it_is(files, schema, name):
     path = files / "config.yaml"
     path.write_text(config_to_yaml(schema(data={"train": files / "stars.tsv"})))
     assert kind_of(path, read_config_file(path)) == name
+
+
+def test_values_of_no_kind_are_named_by_whoever_loads_them(tmp_path):
+    (tmp_path / "rows.tsv").write_text("label\ttext\na\tsome words\n")
+    path = tmp_path / "recipe.yaml"
+    for column in ("text_column: [x]", "label_column: {a: 1}"):
+        path.write_text(f"data: {{train: {tmp_path}/rows.tsv, {column}}}\n")
+        with pytest.raises(ConfigError, match="_column"):
+            recipe_file(path)
