@@ -36,7 +36,10 @@ BUDGET = {"recall": 1000, "adding": 2000, "copy": 2000}
 SEEDS = {"recall": 20, "adding": 10, "copy": 10}
 CHOSEN_ON = 10  # seeds of recall that the input share was chosen on; those after are held out
 LEARNED = {"recall": 0.25, "adding": 0.25, "copy": 0.8}  # the running mean of the loss, of the loss of guessing
-CLASSES = {"ratio": (1e-1, 1e-2, 1e-3, 1e-5, 2.0**-24, 0.0), "input_share": (1e-2, 1e-3, 1e-4, 1e-6, 1e-8, 1e-11, 0.0)}
+CLASSES = {
+    "ratio": (1e-1, 1e-2, 1e-3, 1e-5, 2.0**-24, 0.0),
+    "input_share": (1e-2, 1e-3, 1e-4, 1e-6, 1e-8, 1e-11, 1e-14, 0.0),
+}
 
 
 @dataclass(frozen=True)

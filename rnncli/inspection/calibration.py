@@ -41,7 +41,7 @@ class Calibration:
     measured: list[dict[str, Any]]
 
     def outlook(self, cell: str, optimizer: str, log_share: float) -> str | None:
-        """How the calibration's runs of delayed recall went that began with a like input share; None for no such run."""
+        """How the calibration's runs of delayed recall went that began with an input share of this size; None for no such run."""
         rule = "sgd" if optimizer == "sgd" else "adam"
         for entry in self.measured:
             if (entry["task"], entry["cell"], entry["optimizer"]) != ("recall", cell, rule):
@@ -53,9 +53,10 @@ class Calibration:
                         if 2 * part["learned"] > part["runs"]
                         else ""
                     )
+                    size = "like share" if part["from"] else "share below {below:g}".format(**part)
                     return (
                         f"in the calibration ({cell}, {rule}, delayed recall) {part['learned']} of {part['runs']} runs with a"
-                        f" like share of the inputs there learned within {entry['budget_steps']} updates{fast}"
+                        f" {size} of the inputs there learned within {entry['budget_steps']} updates{fast}"
                     )
         return None
 

@@ -219,7 +219,9 @@ def _advice(report: Json) -> str:
         expects = advice.get("expects") or {}
         moves = ""
         if expects.get("metric"):
-            moves = f" Expected: {plain(expects['metric'])} from {number(expects.get('from'))} to {number(expects.get('to'))}."
+            known = expects.get("to") is not None
+            moves = f" {'Expected' if known else 'Should move'}: {plain(expects['metric'])} from {number(expects.get('from'))}"
+            moves += f" to {number(expects['to'])}." if known else "."
         set_to = f" <code>{escape(change)}</code>" if change else ""
         items.append(f"<li>{escape(plain(advice.get('text', '')))}{set_to}{escape(moves)}</li>\n")
     return _section("advice", "Advice", f"<ol>\n{''.join(items)}</ol>" if items else "")
