@@ -28,10 +28,14 @@ def evaluate(
         Path, typer.Argument(metavar="FILE", help="Labelled file, tagged file or text; - is standard input.")
     ],
     format_: Annotated[Format, typer.Option("--format", help="How a labelled file is read.")] = Format.AUTO,
-    text_column: Annotated[str, typer.Option("--text-column", help="Column or key of the text.")] = "text",
+    text_column: Annotated[
+        str | None, typer.Option("--text-column", help="Column or key of the text; else the recipe's.")
+    ] = None,
     label_column: Annotated[
         str | None,
-        typer.Option("--label-column", help="Column or key of the label; of a tagged file -1 or a number or name."),
+        typer.Option(
+            "--label-column", help="Column or key of the label (tagged file: number or name); else the recipe's."
+        ),
     ] = None,
     json: JsonOpt = False,
     threads: ThreadsOpt = None,

@@ -28,8 +28,8 @@ class InspectConfig(StrictModel):
     max_lag: PositiveInt | None = Field(None, title="Longest lag that is measured; null: as far as sequences go")
     as_trained: bool = Field(False, title="Count only pairs of steps inside one window of training.bptt_steps")
     seed: NonNegativeInt = Field(1, title="Names the draw of the probe sequences")
-    text_column: str = Field("text", title="Column or key of the text")
-    label_column: str = Field("label", title="Column or key of the label")
+    text_column: str | None = Field(None, title="Column or key of the text; null: as the recipe says")
+    label_column: str | None = Field(None, title="Column or key of the label; null: as the recipe says")
     probe: Literal["recall", "adding", "copy"] | None = Field(
         None, title="Inspect a fresh network of `model` on a task whose need is known, instead of a file"
     )

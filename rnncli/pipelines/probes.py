@@ -236,10 +236,18 @@ def _own_file(subject: Subject) -> Path | None:
     return data.valid or data.train
 
 
+def _column(how: InspectConfig, subject: Subject, name: str, default: int | str) -> Any:
+    """The user's text_column or label_column, else the recipe's, else what most files have."""
+    data = subject.config.data if subject.config is not None else None
+    given = getattr(how, name)
+    return given if given is not None else getattr(data, name, default)
+
+
 def _read(model: Recurrent, file: Path | None, how: InspectConfig, subject: Subject) -> Rows:
+    text_column, label_column = (_column(how, subject, f"{name}_column", name) for name in ("text", "label"))
     if isinstance(model, Classifier):
         assert file is not None
-        records = read_labelled(file, "auto", how.text_column, how.label_column, model.separator)
+        records = read_labelled(file, "auto", text_column, label_column, model.separator)
         found = encode_labelled(
             records, model.tokenizer, model.vocab, model.label_index, model.max_length, features=model.features,
             separator=model.separator,
@@ -247,7 +255,7 @@ def _read(model: Recurrent, file: Path | None, how: InspectConfig, subject: Subj
         return Rows(Sequences.of_texts(found.ids, found.offsets, found.features), found.labels)
     if isinstance(model, Tagger):
         assert file is not None
-        texts = read_tagged(file, model.token_column, -1, model.columns)
+        texts = read_tagged(file, model.token_column, _column(how, subject, "label_column", -1), model.columns)
         tagged = encode(model, texts)
         spans = span_lengths(texts.labels, texts.offsets) if is_bio(model.labels) else np.empty(0, np.int64)
         need = max(1, int(np.quantile(spans, 0.9, method="inverted_cdf"))) if spans.size else None
@@ -271,6 +279,7 @@ def _read(model: Recurrent, file: Path | None, how: InspectConfig, subject: Subj
 
 def _numbers(model: Regressor, file: Path | None, how: InspectConfig, subject: Subject) -> Rows:
     scale = model.target_scale
+    text_column, label_column = (_column(how, subject, f"{name}_column", name) for name in ("text", "label"))
 
     def scaled(targets: NDArray[Any]) -> NDArray[Any]:
         return np.asarray(targets if scale is None else scale.apply(targets), np.float64)
@@ -283,10 +292,10 @@ def _numbers(model: Regressor, file: Path | None, how: InspectConfig, subject: S
             Sequences(drawn.starts, drawn.lengths, values=drawn.values), drawn.targets, length // 2, "adding task"
         )
     if model.input == "text":
-        records, numbers = read_number_labels(file, "auto", how.text_column, how.label_column)
+        records, numbers = read_number_labels(file, "auto", text_column, label_column)
         return Rows(model.encode_texts(records.texts), scaled(numbers))
     if model.input != "forecast":
-        rows, _ = read_series(file, model.series_column, how.label_column)
+        rows, _ = read_series(file, model.series_column, label_column)
         series = [rows.values[s : s + n] for s, n in zip(rows.starts, rows.lengths, strict=True)]
         return Rows(model.encode_series(series), scaled(rows.targets))
     windows = forecast_rows(model, file)

@@ -123,17 +123,17 @@ def predict(arms: Sequence[Arm], need: int) -> dict[str, Any]:
     if all(arm.predicted_ratio_log10 is None for arm in arms):
         text = f"no gradient was measured {need} steps back before training; so {said}"
     promised = {arm.name: arm.predicted_share_log10 for arm in arms}
-    order = sorted(promised, key=lambda name: -_size(promised[name])) if any(map(_is_known, promised.values())) else []
+    order = (
+        sorted(promised, key=lambda name: -_size(promised[name]))
+        if any(value is not None for value in promised.values())
+        else []
+    )
     if order:
         shares = ", then ".join(f"{name} {_power(promised[name])}" for name in order)
         text += (
             f". By its share of the inputs at that lag a planted class will be learned from farthest back by {shares}"
         )
     return {"text": text, "better": better, "order": order}
-
-
-def _is_known(log10: float | None) -> bool:
-    return log10 is not None
 
 
 def _size(log10: float | None) -> float:

@@ -14,8 +14,9 @@ from rnncli.artifacts.run_directory import FILM_NAME, RunDirectory
 from rnncli.config.inspection import InspectConfig
 from rnncli.config.load import load_config
 from rnncli.config.rnn import ClassifierConfig
+from rnncli.config.sequences import TaggerConfig
 from rnncli.errors import ArtifactError, CorpusError, UsageError
-from rnncli.pipelines import film, inspect_gradients, train_classifier, training_run
+from rnncli.pipelines import evaluate, film, inspect_gradients, train_classifier, train_tagger, training_run
 from rnncli.pipelines.inspect_gradients import Extras
 from rnncli.pipelines.prove import Arm, changed, compare, interval, predict
 
@@ -299,3 +300,28 @@ def test_sentences_with_labels_that_the_tagger_lacks_have_no_loss(monkeypatch, t
     (tmp_path / "none.tsv").write_text("the\tNEVER\n\n")
     with pytest.raises(CorpusError, match="lacks"):
         document(Path("configs/tagged.yaml"), tmp_path / "none.tsv")
+
+
+def test_columns_are_those_of_the_recipe(task, tmp_path):
+    texts = (task / "train.tsv").read_text().replace("label\ttext", "kind\tline", 1)
+    (tmp_path / "train.tsv").write_text(texts)
+    data = f"train: {tmp_path}/train.tsv, text_column: line, label_column: kind"
+    (tmp_path / "recipe.yaml").write_text(f"data: {{{data}}}\nembeddings: {{dim: 4}}\nmodel: {{hidden_size: 4}}\n")
+    document(tmp_path / "recipe.yaml", None, level="quick", kind="classifier")
+    with pytest.raises(CorpusError, match="label"):
+        document(tmp_path / "recipe.yaml", task / "train.tsv", level="quick")
+    (tmp_path / "given.tsv").write_text((task / "train.tsv").read_text())
+    document(tmp_path / "recipe.yaml", tmp_path / "given.tsv", level="quick", text_column="text", label_column="label")
+    lines = "".join(f"w{i % 5}\t{'AB'[i % 2]}\tX{i}\n" + ("\n" if i % 6 == 5 else "") for i in range(240))
+    (tmp_path / "tagged.tsv").write_text(lines)
+    data = f"train: {tmp_path}/tagged.tsv, label_column: 1"
+    (tmp_path / "tags.yaml").write_text(f"data: {{{data}}}\nembeddings: {{dim: 4}}\nmodel: {{hidden_size: 4}}\n")
+    found = document(tmp_path / "tags.yaml", tmp_path / "tagged.tsv", level="quick", sequences=40, kind="tagger")
+    assert found["input"]["sequences"] == 40  # none is left out because another column was read
+    config = load_config(TaggerConfig, tmp_path / "tags.yaml", ["training.epochs=1"]).config
+    train_tagger.run(config, tmp_path / "tags")
+    assert document(tmp_path / "tags", tmp_path / "tagged.tsv", level="quick")["input"]["sequences"] == 40
+    by_recipe = evaluate.run(tmp_path / "tags", tmp_path / "tagged.tsv")
+    assert by_recipe == evaluate.run(tmp_path / "tags", tmp_path / "tagged.tsv", label_column="1")
+    with pytest.raises(CorpusError, match="knows none of its labels"):
+        evaluate.run(tmp_path / "tags", tmp_path / "tagged.tsv", label_column="-1")
